@@ -1,0 +1,151 @@
+"""Types and attributes of the `engine` dialect."""
+
+from __future__ import annotations
+
+from enum import auto
+
+from ..mlir import (
+    Attribute,
+    AttrParser,
+    EnumAttribute,
+    IntAttr,
+    ParametrizedAttribute,
+    Printer,
+    SpacedOpaqueSyntaxAttribute,
+    SSAValue,
+    StrEnum,
+    TypeAttribute,
+    VerifyException,
+    irdl_attr_definition,
+)
+
+
+class EpilogueKind(StrEnum):
+    """What the vector unit does with the rows of a product (docs/kernel.md)."""
+
+    STORE = auto()
+    ADD = auto()
+    SWIGLU = auto()
+    HGRN = auto()
+    LOGITS = auto()
+
+
+@irdl_attr_definition
+class EpilogueAttr(EnumAttribute[EpilogueKind], SpacedOpaqueSyntaxAttribute):
+    """`#engine.epilogue hgrn`."""
+
+    name = "engine.epilogue"
+
+
+class FunctionKind(StrEnum):
+    """Function of a `vector` instruction."""
+
+    ADD = auto()
+    SUB = auto()
+    MUL = auto()
+    DIV = auto()
+    MAX = auto()
+    MIN = auto()
+    COPY = auto()
+    SIGMOID = auto()
+    SILU = auto()
+    SQRT = auto()
+    RELU = auto()
+
+
+@irdl_attr_definition
+class FunctionAttr(EnumAttribute[FunctionKind], SpacedOpaqueSyntaxAttribute):
+    """`#engine.function silu`."""
+
+    name = "engine.function"
+
+
+def _parse_length(parser: AttrParser) -> list[Attribute]:
+    with parser.in_angle_brackets():
+        return [IntAttr(parser.parse_integer())]
+
+
+@irdl_attr_definition
+class VectorType(ParametrizedAttribute, TypeAttribute):
+    """A float32 vector in the engine's vector memory, one a position."""
+
+    name = "engine.vector"
+    length: IntAttr
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
+        return _parse_length(parser)
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f"<{self.length.data}>")
+
+
+@irdl_attr_definition
+class CodesType(ParametrizedAttribute, TypeAttribute):
+    """int8 codes in a code slot, with their scale."""
+
+    name = "engine.codes"
+    length: IntAttr
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
+        return _parse_length(parser)
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f"<{self.length.data}>")
+
+
+@irdl_attr_definition
+class LogitsType(ParametrizedAttribute, TypeAttribute):
+    """Values that leave the engine row by row: to the argmax, the top-k list and, on request, the memory."""
+
+    name = "engine.logits"
+    length: IntAttr
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
+        return _parse_length(parser)
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f"<{self.length.data}>")
+
+
+@irdl_attr_definition
+class NormType(ParametrizedAttribute, TypeAttribute):
+    """The norm factor that the last quantiser with new statistics left in its register."""
+
+    name = "engine.norm"
+
+
+@irdl_attr_definition
+class PackedAttr(ParametrizedAttribute):
+    """Layout of a weight: `#engine.packed<escape5, slice = 80, ports = [rows, ...]>`, the rows that each port carries."""
+
+    name = "engine.packed"
+    slice: IntAttr
+    ports: Attribute
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
+        with parser.in_angle_brackets():
+            parser.parse_keyword("escape5")
+            parser.parse_punctuation(",")
+            parser.parse_keyword("slice")
+            parser.parse_punctuation("=")
+            trits = parser.parse_integer()
+            parser.parse_punctuation(",")
+            parser.parse_keyword("ports")
+            parser.parse_punctuation("=")
+            return [IntAttr(trits), parser.parse_attribute()]
+
+    def print_parameters(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(f"escape5, slice = {self.slice.data}, ports = ")
+            printer.print_attribute(self.ports)
+
+
+def engine_length(value: SSAValue) -> int:
+    """Elements of a vector, code or logits value."""
+    if isinstance(value.type, VectorType | CodesType | LogitsType):
+        return value.type.length.data
+    raise VerifyException(f"an engine vector or codes are needed, not {value.type}")

@@ -1,0 +1,92 @@
+"""The interpreter: what every operation means, in numpy. It defines the numbers (docs/numerics.md).
+
+Operations without the Serial trait compute all positions of a prompt together; the others go over them one after
+another. Ternary products use the trits of the weight store, that is of the ONNX file, never a packed image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import engine, tern
+from ..mlir import ModuleOp, Operation
+from ..store import WeightStore
+from .engine_ops import ENGINE
+from .frame import F32, Array, Frame, Observer, Trace
+from .tern_ops import TERN
+
+__all__ = ["Array", "Frame", "Interpreter", "Observer", "Step", "Trace", "evaluate"]
+
+_MEANING = {**TERN, **ENGINE}
+_ONE_POSITION = (tern.ReadStateOp, tern.WriteStateOp, engine.LoadStateOp, engine.StoreStateOp)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Outputs [T, n] by name, and the states afterwards [n] by the name of their ONNX input."""
+
+    outputs: dict[str, F32]
+    states: dict[str, F32]
+
+
+def evaluate(frame: Frame, op: Operation) -> None:
+    """Compute the results of one operation from the values in `frame`."""
+    _MEANING[type(op)](frame, op)
+
+
+class Interpreter:
+    """Evaluates the model of a module, of either dialect or both mixed."""
+
+    def __init__(self, module: ModuleOp, store: WeightStore) -> None:
+        self.module = module
+        self.store = store
+        self.model = next(op for op in module.ops if isinstance(op, tern.ModelOp))
+        self.one_position = any(isinstance(op, _ONE_POSITION) for op in self.model.body.block.ops)
+
+    def zero_states(self) -> dict[str, F32]:
+        """Initial states [n], by the name of their ONNX input."""
+        return {state.input.data: np.zeros(state.size.data, np.float32) for state in self.model.states}
+
+    def run(
+        self,
+        tokens: Sequence[int],
+        states: Mapping[str, F32] | None = None,
+        observer: Observer | None = None,
+    ) -> Step:
+        """Outputs for every token, from `states` (zeros if not given).
+
+        `observer` sees every tensor of every engine instruction. A model that reads a state outside a recurrence is
+        evaluated one position at a time, and then observed one position at a time.
+        """
+        current = dict(self.zero_states() if states is None else states)
+        if not self.one_position:
+            return self._run_block(np.asarray(tokens, np.int64), current, observer)
+        outputs: list[dict[str, F32]] = []
+        for token in tokens:
+            step = self._run_block(np.asarray([token], np.int64), current, observer)
+            outputs.append(step.outputs)
+            current = step.states
+        names = outputs[0] if outputs else {}
+        return Step({name: np.concatenate([out[name] for out in outputs]) for name in names}, current)
+
+    def _run_block(self, tokens: Array, states: Mapping[str, F32], observer: Observer | None) -> Step:
+        frame = Frame(self.module, self.store, observer)
+        block = self.model.body.block
+        frame.values[block.args[0]] = tokens[:, np.newaxis]
+        for arg, state in zip(block.args[1:], self.model.states, strict=True):
+            frame.values[arg] = states[state.input.data].reshape(-1)
+        for op in block.ops:
+            if isinstance(op, tern.ReturnOp):
+                return self._outputs(frame, op)
+            evaluate(frame, op)
+        raise AssertionError("unreachable: a verified model ends in tern.return")
+
+    def _outputs(self, frame: Frame, op: tern.ReturnOp) -> Step:
+        names = self.model.output_names
+        returned = [frame.f32(value) for value in op.values]
+        outputs = dict(zip(names, returned[: len(names)], strict=True))
+        inputs = [state.input.data for state in self.model.states]
+        return Step(outputs, dict(zip(inputs, returned[len(names) :], strict=True)))

@@ -1,0 +1,138 @@
+"""Values of one evaluation, and what the meanings of both dialects share.
+
+A vector of T positions is an array [T, n], a scale [T, 1], a state [n], codes int8 [T, n].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import engine, numerics, tern
+from ..mlir import FloatAttr, ModuleOp, Operation, SSAValue, SymbolRefAttr
+from ..store import WeightStore
+
+Array = NDArray[np.generic]
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One tensor of one instruction over all positions: `what` as in docs/kernel.md, data [T, n]."""
+
+    op: Operation
+    what: str
+    data: Array
+
+
+Observer = Callable[[Trace], None]
+
+
+@dataclass
+class Frame:
+    """Values of one evaluation."""
+
+    module: ModuleOp
+    store: WeightStore
+    observer: Observer | None
+    values: dict[SSAValue, Array] = field(default_factory=dict)
+    scales: dict[SSAValue, F32] = field(default_factory=dict)
+    """Scales of the engine's code slots, by their codes."""
+
+    def get(self, value: SSAValue) -> Array:
+        return self.values[value]
+
+    def f32(self, value: SSAValue) -> F32:
+        return self.values[value].astype(np.float32, copy=False)
+
+    def vector(self, reference: SymbolRefAttr) -> F32:
+        """Constant vector that a symbol names."""
+        return self.store.vector(self.module, reference.root_reference.data)
+
+    def trits(self, reference: SymbolRefAttr) -> NDArray[np.int8]:
+        """Trits [rows, cols] of the weight that a symbol names."""
+        return self.store.matrix(self.module, reference.root_reference.data)
+
+    def codes(self, value: SSAValue) -> NDArray[np.int8]:
+        return self.values[value].astype(np.int8, copy=False)
+
+    def trace(self, op: Operation, what: str, data: Array) -> None:
+        if self.observer is not None:
+            self.observer(Trace(op, what, data))
+
+
+BINARY: dict[str, Callable[[F32, F32], F32]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "max": lambda a, b: np.where(a < b, b, a),
+    "min": lambda a, b: np.where(b < a, b, a),
+}
+UNARY: dict[str, Callable[[F32], F32]] = {
+    "copy": lambda a: a,
+    "sigmoid": numerics.sigmoid,
+    "silu": numerics.silu,
+    "sqrt": np.sqrt,
+    "relu": numerics.relu,
+}
+
+
+def f32(attribute: FloatAttr) -> np.float32:
+    """A float attribute as a float32 scalar."""
+    return np.float32(attribute.value.data)
+
+
+def rows(frame: Frame, tokens: SSAValue, table: SymbolRefAttr) -> F32:
+    """Rows [T, n] of an embedding table, widened to float32."""
+    values = frame.store.table(table.root_reference.data)[frame.get(tokens)[:, 0]]
+    if values.dtype == np.uint16:  # bfloat16 bits
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32)
+
+
+def quantize_normed(
+    frame: Frame, op: tern.NormQuantizeOp | engine.QuantizeOp
+) -> tuple[Array, F32, F32]:
+    """Codes, scale and norm factor of a quantiser with folded norms."""
+    a = frame.f32(op.a)
+    b = frame.f32(op.b) if op.b is not None else None
+    u = a * frame.vector(op.gain)
+    u = u if b is None else u * b
+    codes, largest = numerics.quantize(u)
+    if op.norm is not None:
+        norm = frame.f32(op.norm)
+    else:
+        z = None
+        if op.first_gain is not None:
+            z = a * frame.vector(op.first_gain)
+            z = z if b is None else z * b
+        norm = norm_factor(op, a, z)
+    return codes, largest * norm, norm
+
+
+def norm_factor(op: tern.NormQuantizeOp | engine.QuantizeOp, a: F32, z: F32 | None) -> F32:
+    """Factor of no, one or two norms of a, [T, 1]; z is a behind the first gain."""
+    if op.eps0 is None:
+        return np.ones((*a.shape[:-1], 1), np.float32)
+    if z is None or op.eps1 is None:
+        return numerics.norm_factor(a, f32(op.eps0))
+    return numerics.double_norm_factor(a, z, f32(op.eps0), f32(op.eps1))
+
+
+def code_constant(scale: FloatAttr) -> np.float32:
+    """beta/127 of a weight scale beta: in binary64, rounded once."""
+    return np.float32(float(np.float32(scale.value.data)) / 127.0)
+
+
+def serial_hgrn(f0: F32, i0: F32, lower: F32, state: F32) -> tuple[F32, F32, F32]:
+    """All positions of the token mixer: states [T, n], results [T, n], last state [n]."""
+    states, results = np.empty_like(f0), np.empty_like(f0)
+    h = state
+    for position in range(f0.shape[0]):
+        h, results[position] = numerics.hgrn(f0[position], i0[position], lower, h)
+        states[position] = h
+    return states, results, h

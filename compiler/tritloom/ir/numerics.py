@@ -1,0 +1,140 @@
+"""The arithmetic of every kernel, in numpy (docs/numerics.md, version 1).
+
+This module is the definition; the C++ kernels are compared with it bit for bit. Each function works on float32
+arrays whose last axis is the vector, the leading axes being positions. Scalars are float32 arrays of shape
+[..., 1]: numpy 1.26 and 2.x promote Python floats differently, so no Python float takes part in the arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+I8 = NDArray[np.int8]
+I32 = NDArray[np.int32]
+
+NUMERICS_VERSION: Final = 1
+PARTIAL_SUMS: Final = 128
+
+_ONE = np.float32(1.0)
+_HALF = np.float32(0.5)
+_CODE_MAX = np.float32(127.0)
+_SIGMOID_RANGE = np.float32(32.0)
+_ZERO_VECTOR = np.float32(2.0**-60)
+_STATE_FLOOR = np.float32(2.0**-40)
+_EXP_C = np.float32(float.fromhex("0x1.715476p+8"))
+_EXP_HI = np.float32(float.fromhex("0x1.628p-9"))
+_EXP_LO = np.float32(float.fromhex("0x1.90bfbep-19"))
+EXP_TABLE: Final[F32] = (2.0 ** (np.arange(256) / 256)).astype(np.float32)
+
+
+def sum128(values: F32) -> F32:
+    """Sum over the last axis in the fixed order: 128 partial sums, then a balanced tree. Returns [..., 1]."""
+    length = values.shape[-1]
+    padding = -length % PARTIAL_SUMS
+    widths = [(0, 0)] * (values.ndim - 1) + [(0, padding)]
+    chunks = np.pad(values, widths).reshape(*values.shape[:-1], -1, PARTIAL_SUMS)
+    partial = np.zeros((*values.shape[:-1], PARTIAL_SUMS), np.float32)
+    for chunk in range(chunks.shape[-2]):
+        partial = partial + chunks[..., chunk, :]
+    width = PARTIAL_SUMS // 2
+    while width:
+        partial = partial[..., :width] + partial[..., width : 2 * width]
+        width //= 2
+    return partial
+
+
+def mean(values: F32) -> F32:
+    """Mean over the last axis, [..., 1]."""
+    return sum128(values) / np.float32(values.shape[-1])
+
+
+def inv_rms(mean_square: F32, eps: np.float32) -> F32:
+    """1 / sqrt(mean_square + eps)."""
+    return _ONE / np.sqrt(mean_square + eps)
+
+
+def absmax(values: F32) -> F32:
+    """Largest magnitude over the last axis, [..., 1]."""
+    return np.abs(values).max(axis=-1, keepdims=True)
+
+
+def round_half_even(values: F32) -> I32:
+    """Nearest integer, ties to even."""
+    return np.rint(values).astype(np.int32)
+
+
+def exp_neg(t: F32) -> F32:
+    """exp(t) for -32 <= t <= 0, by a table of 2^(i/256) and a second-order remainder."""
+    k = round_half_even(t * _EXP_C)
+    kf = k.astype(np.float32)
+    r = (t - kf * _EXP_HI) - kf * _EXP_LO
+    p = r + (r * r) * _HALF
+    m = EXP_TABLE[k & 255]
+    return np.ldexp(m + m * p, k >> 8).astype(np.float32)
+
+
+def sigmoid(x: F32) -> F32:
+    """Logistic function; the argument is clamped to +-32. Maximum relative error 1e-6."""
+    clamped = np.minimum(np.maximum(x, -_SIGMOID_RANGE), _SIGMOID_RANGE)
+    t = exp_neg(-np.abs(clamped))
+    return np.where(x < 0, t, _ONE) / (_ONE + t)
+
+
+def silu(x: F32) -> F32:
+    """x * sigmoid(x)."""
+    return x * sigmoid(x)
+
+
+def relu(x: F32) -> F32:
+    """x where positive, otherwise +0."""
+    return np.where(x > 0, x, np.float32(0.0))
+
+
+def flush(h: F32) -> F32:
+    """+0 where |h| < 2^-40, so that a state never becomes subnormal."""
+    return np.where(np.abs(h) < _STATE_FLOOR, np.float32(0.0), h)
+
+
+def quantize(u: F32) -> tuple[I8, F32]:
+    """Absmax codes of u and A = max|u| (0 for a zero vector): ``codes = round(u * 127/A)``."""
+    largest = absmax(u)
+    empty = largest < _ZERO_VECTOR
+    step = _CODE_MAX / np.where(empty, _ONE, largest)
+    codes = np.clip(round_half_even(u * step), -128, 127)
+    return np.where(empty, 0, codes).astype(np.int8), np.where(empty, np.float32(0.0), largest)
+
+
+def norm_factor(a: F32, eps0: np.float32) -> F32:
+    """1 / rms(a)."""
+    return inv_rms(mean(a * a), eps0)
+
+
+def double_norm_factor(a: F32, z: F32, eps0: np.float32, eps1: np.float32) -> F32:
+    """Factor of two RMSNorms in a row, z being a times the first norm's gain (and b, where there is one)."""
+    first = norm_factor(a, eps0)
+    second = _ONE / np.sqrt((first * first) * mean(z * z) + eps1)
+    return first * second
+
+
+def dot(codes: I8, trits: I8) -> I32:
+    """Exact product of codes [T, K] and trits [N, K]: int32 [T, N]. float32 BLAS is exact below 2^24."""
+    if codes.shape[-1] * 128 >= 2**24:
+        return codes.astype(np.int32) @ trits.astype(np.int32).T
+    return (codes.astype(np.float32) @ trits.astype(np.float32).T).astype(np.int32)
+
+
+def dequantize(acc: I32, scale: F32, constant: np.float32) -> F32:
+    """float(acc) * (scale * constant)."""
+    return acc.astype(np.float32) * (scale * constant)
+
+
+def hgrn(f0: F32, i0: F32, lower: F32, state: F32) -> tuple[F32, F32]:
+    """One position of the MLGRU token mixer: (new state, silu(new state)). All arguments [n]."""
+    f = sigmoid(f0)
+    f = lower + (_ONE - lower) * f
+    h = flush((f * state) + silu(i0) * (_ONE - f))
+    return h, silu(h)

@@ -1,0 +1,172 @@
+"""Names of constants. Their values stay in the weight store; the IR holds shape, scale and hash."""
+
+from __future__ import annotations
+
+from ..mlir import (
+    ArrayAttr,
+    FloatAttr,
+    IntegerAttr,
+    IRDLOperation,
+    ModuleOp,
+    Operation,
+    ParsePropInAttrDict,
+    StringAttr,
+    SymbolOpInterface,
+    SymbolRefAttr,
+    VerifyException,
+    f32,
+    i64,
+    irdl_op_definition,
+    opt_prop_def,
+    prop_def,
+    traits_def,
+)
+
+TABLE_FORMATS = ("f32", "f16", "bf16")
+
+
+@irdl_op_definition
+class WeightOp(IRDLOperation):
+    """A ternary matrix [rows, cols] with one scale: `W = scale * T`. `hash` is the sha256 of its int8 trits, row-major.
+
+    With `parts` it is these weights' rows one below the other.
+    """
+
+    name = "tern.weight"
+    sym_name = prop_def(StringAttr)
+    rows = prop_def(IntegerAttr)
+    cols = prop_def(IntegerAttr)
+    scale = prop_def(FloatAttr)
+    hash = prop_def(StringAttr)
+    parts = opt_prop_def(ArrayAttr)
+    layout = opt_prop_def()
+    """`#engine.packed`, once pack-weights has chosen it."""
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name attr-dict"
+    traits = traits_def(SymbolOpInterface())
+
+    def __init__(self, name: str, rows: int, cols: int, scale: float, digest: str, parts: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            properties={
+                "parts": ArrayAttr([SymbolRefAttr(part) for part in parts]) if parts else None,
+                "sym_name": StringAttr(name),
+                "rows": IntegerAttr(rows, i64),
+                "cols": IntegerAttr(cols, i64),
+                "scale": FloatAttr(scale, f32),
+                "hash": StringAttr(digest),
+            }
+        )
+
+    def part_names(self) -> list[str]:
+        """Symbols whose rows this weight joins; empty for a root."""
+        refs = self.parts.data if self.parts else ()
+        return [ref.root_reference.data for ref in refs if isinstance(ref, SymbolRefAttr)]
+
+    def verify_(self) -> None:
+        if self.rows.value.data < 1 or self.cols.value.data < 1:
+            raise VerifyException(f"weight @{self.sym_name.data}: rows and cols must be positive")
+        if not 0.0 < self.scale.value.data < float("inf"):
+            raise VerifyException(f"weight @{self.sym_name.data}: the scale must be positive and finite")
+
+
+@irdl_op_definition
+class VectorOp(IRDLOperation):
+    """A float32 vector: a root of the store, the elementwise product of other vectors (`factors`, left to right), or
+    one value repeated (`splat`)."""
+
+    name = "tern.vector"
+    sym_name = prop_def(StringAttr)
+    length = prop_def(IntegerAttr)
+    factors = opt_prop_def(ArrayAttr)
+    splat = opt_prop_def(FloatAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name attr-dict"
+    traits = traits_def(SymbolOpInterface())
+
+    def __init__(self, name: str, length: int, factors: tuple[str, ...] = (), splat: float | None = None) -> None:
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "length": IntegerAttr(length, i64),
+                "factors": ArrayAttr([SymbolRefAttr(factor) for factor in factors]) if factors else None,
+                "splat": FloatAttr(splat, f32) if splat is not None else None,
+            }
+        )
+
+    def factor_names(self) -> list[str]:
+        """Symbols whose product this vector is; empty for a root."""
+        refs = self.factors.data if self.factors else ()
+        return [ref.root_reference.data for ref in refs if isinstance(ref, SymbolRefAttr)]
+
+    def verify_(self) -> None:
+        if self.length.value.data < 1:
+            raise VerifyException(f"vector @{self.sym_name.data}: the length must be positive")
+
+
+@irdl_op_definition
+class TableOp(IRDLOperation):
+    """An embedding table [rows, cols], stored as f32, f16 or bf16 (`format`)."""
+
+    name = "tern.table"
+    sym_name = prop_def(StringAttr)
+    rows = prop_def(IntegerAttr)
+    cols = prop_def(IntegerAttr)
+    format = prop_def(StringAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name attr-dict"
+    traits = traits_def(SymbolOpInterface())
+
+    def __init__(self, name: str, rows: int, cols: int, format: str) -> None:
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "rows": IntegerAttr(rows, i64),
+                "cols": IntegerAttr(cols, i64),
+                "format": StringAttr(format),
+            }
+        )
+
+    def verify_(self) -> None:
+        if self.format.data not in TABLE_FORMATS:
+            raise VerifyException(f"table @{self.sym_name.data}: format {self.format.data} is not one of {TABLE_FORMATS}")
+
+
+def symbol(op: Operation, reference: SymbolRefAttr) -> Operation:
+    """The module-level operation that `reference`, used by `op`, names.
+
+    Raises:
+        VerifyException: there is none.
+    """
+    module: Operation | None = op
+    while module is not None and not isinstance(module, ModuleOp):
+        module = module.parent_op()
+    name = reference.root_reference.data
+    if isinstance(module, ModuleOp):
+        for candidate in module.ops:
+            if isinstance(candidate, WeightOp | VectorOp | TableOp) and candidate.sym_name.data == name:
+                return candidate
+    raise VerifyException(f"{op.name}: @{name} names no weight, vector or table of the module")
+
+
+def weight(op: Operation, reference: SymbolRefAttr) -> WeightOp:
+    """The weight that `reference` names."""
+    found = symbol(op, reference)
+    if not isinstance(found, WeightOp):
+        raise VerifyException(f"{op.name}: @{reference.root_reference.data} is not a weight")
+    return found
+
+
+def check_vector(op: Operation, reference: SymbolRefAttr | None, length: int) -> None:
+    """Verify that `reference`, if given, names a vector of `length` elements."""
+    if reference is None:
+        return
+    found = symbol(op, reference)
+    if not isinstance(found, VectorOp):
+        raise VerifyException(f"{op.name}: @{reference.root_reference.data} is not a vector")
+    if found.length.value.data != length:
+        raise VerifyException(
+            f"{op.name}: @{found.sym_name.data} has {found.length.value.data} elements, the operand {length}"
+        )
