@@ -1,0 +1,25 @@
+"""Passes from the imported model to a scheduled engine program, and the pipeline that runs them."""
+
+from .context import CompilerContext
+from .pipeline import (
+    PASSES,
+    PIPELINE,
+    PassObserver,
+    PassRecord,
+    default_passes,
+    op_count,
+    parse_passes,
+    run_passes,
+)
+
+__all__ = [
+    "PASSES",
+    "PIPELINE",
+    "CompilerContext",
+    "PassObserver",
+    "PassRecord",
+    "default_passes",
+    "op_count",
+    "parse_passes",
+    "run_passes",
+]

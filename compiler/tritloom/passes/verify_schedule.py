@@ -1,0 +1,170 @@
+"""Check the program by itself: replay it over memories that remember who wrote what.
+
+Nothing of plan-memory's reasoning is reused: the instructions are decoded from their bytes, and every read must find
+the whole of the value that the SSA form says it reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ..errors import TritloomError
+from ..ir import engine
+from ..ir.encoding import slices_of
+from ..ir.instruction import Epilogue, Instruction, Opcode, QuantizeFlag, VectorFlag
+from ..ir.kernel import KernelLimits
+from ..ir.locations import onnx_names
+from ..ir.mlir import Context, ModuleOp, ModulePass, Operation, SSAValue
+
+_NOBODY = -1
+
+
+class ScheduleError(TritloomError):
+    """The program would compute something else than the IR says: a fault of the compiler, not of the user."""
+
+    def __init__(self, index: int, op: Operation, problem: str) -> None:
+        nodes = ", ".join(onnx_names(op))
+        super().__init__(
+            f"verify-schedule: instruction {index}, {op.name} ({nodes}): {problem}",
+            "This is a fault of the compiler: please report it with the model.",
+        )
+
+
+def _root(value: SSAValue) -> SSAValue:
+    owner = value.owner
+    return _root(owner.operand) if isinstance(owner, engine.ViewOp) else value
+
+
+@dataclass
+class Replay:
+    """Memories of the engine, each cell holding the index of the instruction that wrote it last."""
+
+    limits: KernelLimits
+    producers: dict[SSAValue, int]
+    vectors: list[int] = field(init=False)
+    slots: list[int] = field(init=False)
+    norm: int = _NOBODY
+
+    def __post_init__(self) -> None:
+        self.vectors = [_NOBODY] * self.limits.vector_words
+        self.slots = [_NOBODY] * self.limits.code_slots
+
+    def read(self, index: int, op: Operation, value: SSAValue, address: int, length: int) -> range:
+        """The cells of an operand, which must all come from the instruction that made it."""
+        cells = range(address, address + length)
+        if address < 0 or cells.stop > len(self.vectors):
+            raise ScheduleError(index, op, f"reads up to {cells.stop} of {len(self.vectors)} floats")
+        wanted = self.producers[_root(value)]
+        for cell in cells:
+            if self.vectors[cell] != wanted:
+                raise ScheduleError(
+                    index, op, f"float {cell} was written by instruction {self.vectors[cell]}, not {wanted}"
+                )
+        return cells
+
+    def write(self, index: int, op: Operation, address: int, length: int, operands: list[range]) -> None:
+        """Write a result, which must not lie over an operand."""
+        cells = range(address, address + length)
+        if address < 0 or cells.stop > len(self.vectors):
+            raise ScheduleError(index, op, f"writes up to {cells.stop} of {len(self.vectors)} floats")
+        if any(cells.start < other.stop and other.start < cells.stop for other in operands):
+            raise ScheduleError(index, op, "its result lies over an operand")
+        self.vectors[cells.start : cells.stop] = [index] * length
+
+
+def _quantize(replay: Replay, index: int, op: engine.QuantizeOp, ins: Instruction) -> None:
+    replay.read(index, op, op.a, ins.src0, ins.length)
+    if op.b is not None:
+        replay.read(index, op, op.b, ins.src1, ins.length)
+    if ins.length > replay.limits.k_max or ins.slot >= len(replay.slots):
+        raise ScheduleError(index, op, f"{ins.length} codes in slot {ins.slot} exceed the kernel")
+    if ins.flags & QuantizeFlag.NEW_STATS:
+        replay.norm = index
+    elif op.norm is None or replay.norm != replay.producers[op.norm]:
+        raise ScheduleError(index, op, f"the norm factor in the register is that of instruction {replay.norm}")
+    replay.slots[ins.slot] = index
+
+
+def _linear(replay: Replay, index: int, op: engine.LinearOp, ins: Instruction) -> None:
+    if replay.slots[ins.slot] != replay.producers[op.codes]:
+        raise ScheduleError(index, op, f"slot {ins.slot} holds the codes of instruction {replay.slots[ins.slot]}")
+    if ins.slices != slices_of(ins.length):
+        raise ScheduleError(index, op, f"{ins.slices} slices for {ins.length} codes")
+    length = engine.engine_length(op.result)
+    operands = [replay.read(index, op, op.src, ins.src0, length)] if op.src is not None else []
+    if ins.func != Epilogue.LOGITS:
+        replay.write(index, op, ins.dst, length, operands)
+
+
+def _vector(replay: Replay, index: int, op: Operation, ins: Instruction) -> None:
+    operands: list[range] = []
+    if isinstance(op, engine.ElementwiseOp):
+        operands.append(replay.read(index, op, op.a, ins.src0, ins.length))
+        if op.b is not None:
+            operands.append(replay.read(index, op, op.b, ins.src1, ins.length))
+    elif isinstance(op, engine.StoreStateOp):
+        operands.append(replay.read(index, op, op.value, ins.src0, ins.length))
+    if not ins.flags & VectorFlag.DST_STATE:
+        replay.write(index, op, ins.dst, ins.length, operands)
+
+
+def _check_states(entries: list[engine.ProgramEntry], limits: KernelLimits) -> None:
+    """States lie inside state memory and not over each other."""
+    regions: dict[str, tuple[int, int]] = {}
+    for index, entry in enumerate(entries):
+        state = getattr(entry.op, "state", None)
+        if state is None:
+            continue
+        start = entry.instruction.state
+        end = start + state.type.size.data
+        if end > limits.state_words:
+            raise ScheduleError(index, entry.op, f"its state ends at {end} of {limits.state_words} floats")
+        name = state.type.input.data
+        for other, (low, high) in regions.items():
+            if other != name and start < high and low < end:
+                raise ScheduleError(index, entry.op, f"state '{name}' lies over state '{other}'")
+        if regions.setdefault(name, (start, end)) != (start, end):
+            raise ScheduleError(index, entry.op, f"state '{name}' has two addresses")
+
+
+def verify_program(entries: list[engine.ProgramEntry], limits: KernelLimits) -> None:
+    """Replay a program.
+
+    Raises:
+        ScheduleError: the first instruction that would read something else than its operands, or leave a memory.
+    """
+    if len(entries) > limits.program_max:
+        raise ScheduleError(limits.program_max, entries[-1].op, f"only {limits.program_max} instructions fit")
+    producers = {result: index for index, entry in enumerate(entries) for result in entry.op.results}
+    replay = Replay(limits, producers)
+    for index, entry in enumerate(entries):
+        op, ins = entry.op, Instruction.decode(entry.instruction.encode())
+        if isinstance(op, engine.QuantizeOp):
+            _quantize(replay, index, op, ins)
+        elif isinstance(op, engine.LinearOp):
+            _linear(replay, index, op, ins)
+        elif ins.opcode == Opcode.EMBED:
+            replay.write(index, op, ins.dst, ins.length, [])
+        else:
+            _vector(replay, index, op, ins)
+    _check_states(entries, limits)
+
+
+@dataclass(frozen=True)
+class VerifySchedule(ModulePass):
+    """Replay the program and check every read, buffer, slot and state. Changes nothing.
+
+    Before:
+        %y = engine.linear %codes ... {address = 0 : i64}
+    After:
+        the same, or an error that names the instruction
+    """
+
+    name: ClassVar[str] = "verify-schedule"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        kernel = engine.kernel_of(op)
+        if kernel is None:
+            raise TritloomError("verify-schedule: the module has no engine.kernel", "Run the pass 'tile' first.")
+        verify_program(engine.assemble(op), kernel.kernel_limits())
