@@ -1,0 +1,151 @@
+"""Cycles of one macro-instruction, taken alone: what it streams, and how long each unit is busy with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir.encoding import SLICE_TRITS
+from ..ir.instruction import (
+    Epilogue,
+    Instruction,
+    Norms,
+    Opcode,
+    QuantizeFlag,
+    TableFormat,
+    VectorFlag,
+    VectorFunction,
+)
+from ..ir.kernel import KernelLimits
+from . import constants as c
+
+PARTIAL_SUMS = 128
+_TABLE_BYTES = {TableFormat.F32: 4, TableFormat.F16: 2, TableFormat.BF16: 2}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an instruction asks of each unit, for one pass of `positions` positions. Times are in cycles."""
+
+    beats: int = 0
+    """Beats that it takes from each weight port: the array needs one cycle for each."""
+    gain_words: int = 0
+    """Words of `lanes` floats that it takes from the gain stream."""
+    vector: int = 0
+    """The vector unit's own time, pipelined with the array where there is one."""
+    latency: int = 0
+    """Time in which no unit accepts work: pipeline fill, and for a quantiser the barrier."""
+    trits: int = 0
+    """Ternary weights without padding."""
+
+    @property
+    def least(self) -> int:
+        """Cycles if no stream ever ran dry."""
+        return max(self.beats, self.vector, self.gain_words) + self.latency
+
+    def padding(self, limits: KernelLimits) -> float:
+        """Share of the streamed trits that is padding."""
+        streamed = self.beats * limits.trits_per_cycle
+        return 1 - self.trits / streamed if streamed else 0.0
+
+
+def _words(elements: int, lanes: int) -> int:
+    return -(-elements // lanes)
+
+
+def _linear(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+    """Rows stream through the epilogue, all positions of a row side by side."""
+    epilogue = Epilogue(instruction.func)
+    rows = instruction.rows
+    slices = instruction.slices or -(-instruction.length // SLICE_TRITS)
+    if epilogue is Epilogue.LOGITS:
+        vector = rows + -(-rows // c.HEAD_CHUNK_ROWS) * c.HEAD_CHUNK_START
+        depth = c.HEAD_DEPTH
+    else:
+        vector = rows * gate_ii
+        depth = c.EPILOGUE_DEPTH + c.EPILOGUE_DEPTH_POSITION * (limits.batch - 1)
+    return Work(
+        beats=-(-rows // limits.slices) * slices,
+        gain_words=_words(rows, limits.lanes) if epilogue is Epilogue.HGRN else 0,
+        vector=vector,
+        latency=c.LINEAR_START + c.ARRAY_DEPTH + depth,
+        trits=rows * instruction.length,
+    )
+
+
+def sum_tree(lanes: int) -> int:
+    """Cycles of the tree that ends a sum128: whole words level by level, then within a word."""
+    words = PARTIAL_SUMS // lanes
+    return (
+        (words - 1)
+        + c.ADD_LATENCY * (words.bit_length() - 1)
+        + c.ADD_LATENCY * (lanes.bit_length() - 1)
+    )
+
+
+def barrier(norms: int, new: bool, lanes: int) -> int:
+    """Cycles between a vector's last element and its scale."""
+    if not new or norms == Norms.NONE:
+        return c.STEP
+    if norms == Norms.ONE:
+        return sum_tree(lanes) + c.FACTOR_ONE + c.STEP
+    return 2 * sum_tree(lanes) + c.FACTOR_TWO + c.STEP
+
+
+def _quantize(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+    """Statistics of every position word by word, then their scales one by one, then the codes of every position."""
+    words = _words(instruction.length, limits.lanes)
+    new = bool(instruction.flags & QuantizeFlag.NEW_STATS)
+    two = int(new and instruction.func == Norms.TWO)
+    clear = 2 * (PARTIAL_SUMS // limits.lanes)
+    each = barrier(instruction.func, new, limits.lanes) + clear
+    return Work(
+        gain_words=words * (1 + two),
+        vector=words * (positions + two) + words * positions,
+        latency=c.QUANTIZE_START + positions * each,
+    )
+
+
+def _vector(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+    """One lane."""
+    streamed = bool(instruction.flags & VectorFlag.B_STREAM)
+    return Work(
+        gain_words=_words(instruction.length, limits.lanes) if streamed else 0,
+        vector=positions * instruction.length,
+        latency=c.LINEAR_START + c.VECTOR_DEPTH,
+    )
+
+
+def _embed(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+    row = embedding_bytes(instruction)
+    return Work(vector=positions * (-(-row // 16) + c.MEMORY_LATENCY), latency=c.LINEAR_START)
+
+
+_WORK = {
+    Opcode.EMBED: _embed,
+    Opcode.QUANTIZE: _quantize,
+    Opcode.LINEAR: _linear,
+    Opcode.VECTOR: _vector,
+}
+
+
+def work_of(
+    instruction: Instruction, limits: KernelLimits, positions: int = 1, gate_ii: int = 3
+) -> Work:
+    """Work of `instruction` in a pass of `positions` positions, a row taking `gate_ii` cycles in the epilogue."""
+    return _WORK[instruction.opcode](instruction, limits, positions, gate_ii)
+
+
+def embedding_bytes(instruction: Instruction) -> int:
+    """Bytes of the row that an `embed` reads."""
+    return instruction.length * _TABLE_BYTES[TableFormat(instruction.func)]
+
+
+def function_name(instruction: Instruction) -> str:
+    """`linear.hgrn`, `quantize.two`, `embed.f16`, ..."""
+    names = {
+        Opcode.EMBED: TableFormat,
+        Opcode.QUANTIZE: Norms,
+        Opcode.LINEAR: Epilogue,
+        Opcode.VECTOR: VectorFunction,
+    }
+    return f"{instruction.opcode.name.lower()}.{names[instruction.opcode](instruction.func).name.lower()}"
