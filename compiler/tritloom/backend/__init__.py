@@ -1,0 +1,1 @@
+"""Scheduled IR -> files of a bundle."""

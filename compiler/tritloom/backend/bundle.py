@@ -1,0 +1,147 @@
+"""Compose a bundle: HLS and Vivado sources, images, IR dumps, report, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..analysis import Estimate, Label, check_fits, estimate
+from ..errors import InputError
+from ..ir import engine
+from ..ir.kernel import KernelLimits
+from ..ir.locations import onnx_names
+from ..ir.mlir import ModuleOp, Operation, Printer
+from ..targets import Target
+from .hls import HlsTarget, ListedInstruction, render_hls
+from .images import Images
+from .manifest import kernel_manifest, manifest, program_manifest
+from .plan import BuildPlan
+from .vivado import render_vivado
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model file, its metadata, and a tokenizer that the user named."""
+
+    model: Path
+    metadata: Mapping[str, str]
+    tokenizer: Path | None
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A bundle before it is written."""
+
+    plan: BuildPlan
+    estimate: Estimate
+    contiguous_bytes: int
+    warnings: list[str]
+
+
+def _text_of(op: Operation) -> str:
+    """One line of IR text of an instruction, without types and locations."""
+    stream = StringIO()
+    Printer(stream).print_op(op)
+    return stream.getvalue().split(" : ")[0].strip()
+
+
+def _listing(entries: Sequence[engine.ProgramEntry]) -> list[ListedInstruction]:
+    return [
+        ListedInstruction(entry.instruction.words(), _text_of(entry.op), tuple(onnx_names(entry.op)))
+        for entry in entries
+    ]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tokenizer_file(source: Source) -> Path | None:
+    """The tokenizer: the one the user named, the one the model names, or tokenizer.json beside the model."""
+    if source.tokenizer is not None:
+        if not source.tokenizer.is_file():
+            raise InputError(f"there is no tokenizer file {source.tokenizer}", "Give a tokenizer.json.")
+        return source.tokenizer
+    named = source.metadata.get("tritloom.tokenizer", "tokenizer.json")
+    beside = source.model.parent / Path(named).name
+    return beside if beside.is_file() else None
+
+
+def _tokenizer(source: Source, plan: BuildPlan) -> dict[str, Any] | None:
+    """Add the tokenizer to the bundle; its entry of the manifest."""
+    file = _tokenizer_file(source)
+    if file is None:
+        return None
+    content = file.read_bytes()
+    try:
+        json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{file} is no tokenizer.json: {error}", "Give the file that `tokenizers` writes.") from error
+    plan.add("tokenizer.json", content)
+
+    def token(name: str) -> int | None:
+        value = source.metadata.get(f"tritloom.{name}_token_id")
+        return int(value) if value is not None and value.isdigit() else None
+
+    return {"file": "tokenizer.json", "sha256": _sha256(content), "bos": token("bos"), "eos": token("eos")}
+
+
+def _estimate(
+    entries: Sequence[engine.ProgramEntry], images: Images, limits: KernelLimits, target: Target, max_batch: int
+) -> Estimate:
+    labels = [Label(_text_of(entry.op), ", ".join(onnx_names(entry.op))) for entry in entries]
+    sizes = {name: len(data) for name, data in images.data.items()}
+    program = [entry.instruction for entry in entries]
+    found = estimate(program, limits, target, labels=labels, images=sizes, max_batch=max_batch)
+    check_fits(found, target)
+    return found
+
+
+def compose_bundle(
+    module: ModuleOp,
+    images: Images,
+    limits: KernelLimits,
+    target: Target,
+    source: Source,
+    passes: Sequence[PassRow],
+    dumps: Mapping[str, str],
+    kernel: dict[str, Any] | None = None,
+) -> Composed:
+    """Every file of a bundle. `kernel` is the manifest of an existing kernel that the program is for.
+
+    Raises:
+        InputError: the design does not fit the board, or the tokenizer is unusable.
+    """
+    plan = BuildPlan()
+    entries = engine.assemble(module)
+    kernel = kernel or kernel_manifest(limits, target)
+    tokenizer = _tokenizer(source, plan)
+    found = _estimate(entries, images, limits, target, limits.batch)
+    extra = {
+        "name": source.model.stem,
+        "source": {"file": str(source.model.resolve()), "sha256": _sha256(source.model.read_bytes())},
+        "contiguous_bytes": found.memory.contiguous,
+        "tokenizer": tokenizer,
+        "estimate": {
+            "cycles_per_token": round(found.cycles_per_token),
+            "tokens_per_second": round(found.tokens_per_second, 3),
+            "label": found.label,
+        },
+    }
+    program = program_manifest(module, images, limits, kernel["hash"], extra)
+    hls_target = HlsTarget(target.part, target.clock_mhz, target.name)
+    plan.add_all("hls", render_hls(limits, hls_target, _listing(entries)))
+    for path, text in render_vivado(limits, target, __version__).items():
+        plan.add(path, text)
+    for name, data in images.data.items():
+        plan.add(f"weights/{name}.bin", data)
+    hashed = {path: digest for path, digest in plan.digests().items()}
+    plan.add_all("ir", dict(dumps))
+    plan.add("manifest.json", manifest(kernel, program, hashed))
+    return Composed(plan, found, found.memory.contiguous, list(found.warnings))

@@ -1,0 +1,89 @@
+"""What the kernel reads from memory: port images, gain image, embedding table, program (docs/encoding.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import engine, tern
+from ..ir.encoding import ZERO_BYTE, pack_linear, pad_page
+from ..ir.kernel import KernelLimits
+from ..ir.mlir import ModuleOp
+from ..ir.store import WeightStore
+
+_IO_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images by name, padded to whole pages, and the beats that the kernel streams of them."""
+
+    data: dict[str, bytes]
+    port_beats: int
+    gain_beats: int
+    embedding_format: str
+    embedding_rows: int
+    embedding_row_bytes: int
+
+
+def interleave_halves(trits: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Rows u_0, v_0, u_1, v_1, ... of a matrix that holds u's rows and then v's: what *swiglu* takes."""
+    u, v = np.split(trits, 2)
+    return np.stack([u, v], axis=1).reshape(trits.shape)
+
+
+def _port_images(entries: list[engine.ProgramEntry], module: ModuleOp, store: WeightStore, limits: KernelLimits) -> list[bytes]:
+    runs: list[list[bytes]] = [[] for _ in range(limits.ports)]
+    for entry in entries:
+        if not isinstance(entry.op, engine.LinearOp):
+            continue
+        trits = store.matrix(module, entry.op.weight.root_reference.data)
+        if entry.op.kind is engine.EpilogueKind.SWIGLU:
+            trits = interleave_halves(trits)
+        for run, image in zip(runs, pack_linear(trits, limits.slices, limits.ports), strict=True):
+            run.append(image)
+    return [b"".join(run) for run in runs]
+
+
+def _words(vector: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
+    """A vector zero padded to whole words [words, lanes]."""
+    return np.pad(vector, (0, -len(vector) % lanes)).reshape(-1, lanes)
+
+
+def _gain_image(entries: list[engine.ProgramEntry], module: ModuleOp, store: WeightStore, lanes: int) -> bytes:
+    parts = []
+    for entry in entries:
+        vectors = [_words(store.vector(module, name), lanes) for name in engine.gain_symbols(entry.op)]
+        if vectors:
+            parts.append(np.stack(vectors, axis=1).astype("<f4").tobytes())
+    return b"".join(parts)
+
+
+def _embedding(module: ModuleOp, store: WeightStore) -> tuple[bytes, tern.TableOp, int]:
+    table = next(op for op in module.ops if isinstance(op, tern.TableOp))
+    values = np.ascontiguousarray(store.table(table.sym_name.data))
+    rows = values.view(np.uint8).reshape(len(values), -1)
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % _IO_BYTES)))
+    return padded.tobytes(), table, padded.shape[1]
+
+
+def build_images(module: ModuleOp, store: WeightStore, limits: KernelLimits) -> Images:
+    """All images of a scheduled module."""
+    entries = engine.assemble(module)
+    ports = _port_images(entries, module, store, limits)
+    gains = _gain_image(entries, module, store, limits.lanes)
+    embedding, table, row_bytes = _embedding(module, store)
+    data = {f"port{index}": pad_page(image, ZERO_BYTE) for index, image in enumerate(ports)}
+    data["gains"] = pad_page(gains, 0)
+    data["embedding"] = pad_page(embedding, 0)
+    data["program"] = pad_page(b"".join(entry.instruction.encode() for entry in entries), 0)
+    return Images(
+        data,
+        port_beats=len(ports[0]) * 8 // limits.port_bits,
+        gain_beats=len(gains) // _IO_BYTES,
+        embedding_format=table.format.data,
+        embedding_rows=table.rows.value.data,
+        embedding_row_bytes=row_bytes,
+    )
