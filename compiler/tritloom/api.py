@@ -1,0 +1,188 @@
+"""What the command line calls, for programs: compile a model, run passes on IR text."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .analysis import Estimate
+from .backend.bundle import Source, compose_bundle
+from .backend.images import build_images
+from .backend.plan import check_output
+from .errors import InputError, TritloomError
+from .frontend import Imported, import_onnx
+from .ir import engine
+from .ir.kernel import KernelLimits
+from .ir.mlir import ModuleOp
+from .ir.text import IrSyntaxError, ir_text, parse_ir
+from .passes import CompilerContext, PassObserver, PassRecord, default_passes, op_count, parse_passes, run_passes
+from .targets import load_target
+
+__all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """A written bundle and what led to it. With `stop_after` there is no bundle, only the module."""
+
+    bundle: Path | None
+    module: ModuleOp
+    passes: list[PassRecord]
+    estimate: Estimate | None
+    files: list[str]
+    contiguous_bytes: int
+    warnings: list[str]
+    seconds: float
+
+
+class _Dumps:
+    """Collects the IR after every pass: the `ir` folder of a bundle."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    def before(self, pass_name: str, module: ModuleOp) -> None:
+        """Nothing: the text after the pass before is the same."""
+
+    def after(self, pass_name: str, module: ModuleOp, changed: bool) -> None:
+        self.texts[f"{len(self.texts):02d}-{pass_name}.mlir"] = ir_text(module)
+
+
+def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, Any]]:
+    """Limits and kernel manifest of an existing bundle, checked by the runtime's own reader."""
+    from .runtime.bundle import Bundle
+    from .runtime.errors import TritloomRuntimeError
+
+    try:
+        Bundle.open(folder)
+    except TritloomRuntimeError as error:
+        raise InputError(f"--overlay {folder}: {error.message}", error.hint) from error
+    kernel = json.loads((folder / "manifest.json").read_text())["kernel"]
+    if kernel["board"] != board:
+        raise InputError(
+            f"--overlay {folder} is a kernel for {kernel['board']}, not for {board}",
+            f"Compile with --board {kernel['board']}.",
+        )
+    limits = {key: value for key, value in kernel["limits"].items() if key != "slices"}
+    return KernelLimits(**limits), kernel
+
+
+def _import_records(imported: Imported) -> list[PassRecord]:
+    return [
+        PassRecord(stage.name, stage.nodes_before, stage.nodes_after, stage.seconds, True) for stage in imported.stages
+    ]
+
+
+def _until(stop_after: str | None, lanes: int | None, batch: int | None) -> Sequence[Any]:
+    passes = default_passes(lanes, batch)
+    if stop_after is None:
+        return passes
+    names = [current.name for current in passes]
+    if stop_after == "import":
+        return []
+    if stop_after not in names:
+        raise InputError(f"there is no pass '{stop_after}'", f"Passes: import, {', '.join(names)}.")
+    return passes[: names.index(stop_after) + 1]
+
+
+def lower(
+    imported: Imported,
+    context: CompilerContext,
+    observers: Sequence[PassObserver] = (),
+    stop_after: str | None = None,
+    lanes: int | None = None,
+    batch: int | None = None,
+) -> list[PassRecord]:
+    """Run the pipeline on an imported model, in place."""
+    for observer in observers:
+        observer.after("import", imported.module, True)
+    return _import_records(imported) + run_passes(
+        imported.module, _until(stop_after, lanes, batch), context, observers
+    )
+
+
+def compile_model(
+    model: Path,
+    board: str,
+    output: Path,
+    *,
+    force: bool = False,
+    overlay: Path | None = None,
+    tokenizer: Path | None = None,
+    batch: int | None = None,
+    lanes: int | None = None,
+    observer: PassObserver | None = None,
+    stop_after: str | None = None,
+) -> CompileResult:
+    """Compile an ONNX file to a bundle folder.
+
+    Raises:
+        InputError: the model, the board or the output folder is at fault; nothing has been written.
+    """
+    start = time.perf_counter()
+    target = load_target(board)
+    if stop_after is None:
+        check_output(output, force)
+    limits, kernel = _overlay_limits(overlay, target.name) if overlay is not None else (None, None)
+    _until(stop_after, lanes, batch)
+    imported = import_onnx(model)
+    context = CompilerContext(store=imported.store, target=target, overlay=limits)
+    dumps = _Dumps()
+    observers: list[PassObserver] = [dumps, *([observer] if observer is not None else [])]
+    records = lower(imported, context, observers, stop_after, lanes, batch)
+    if stop_after is not None:
+        return CompileResult(
+            None, imported.module, records, None, [], 0, context.warnings, time.perf_counter() - start
+        )
+    found = engine.kernel_of(imported.module)
+    if found is None:
+        raise TritloomError("the pipeline chose no kernel", "Report this with the model.")
+    images = build_images(imported.module, imported.store, found.kernel_limits())
+    source = Source(model, imported.metadata, tokenizer)
+    bundle = compose_bundle(imported.module, images, found.kernel_limits(), target, source, records, dumps.texts, kernel)
+    context.warnings.extend(bundle.warnings)
+    bundle.plan.write(output, force)
+    return CompileResult(
+        output,
+        imported.module,
+        records,
+        bundle.estimate,
+        sorted(bundle.plan.files),
+        bundle.contiguous_bytes,
+        context.warnings,
+        time.perf_counter() - start,
+    )
+
+
+def optimise(
+    file: Path,
+    pipeline: str,
+    *,
+    model: Path | None = None,
+    board: str | None = None,
+    observer: PassObserver | None = None,
+) -> ModuleOp:
+    """Run passes on IR text. Passes that read weights need the ONNX file, those that size the kernel a board.
+
+    Raises:
+        InputError: the file or the pipeline is at fault, or a pass lacks what it needs.
+    """
+    passes = parse_passes(pipeline)
+    try:
+        module = parse_ir(file.read_text(), str(file))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}", "Give a .mlir file of a bundle's ir folder.") from error
+    except (IrSyntaxError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is no valid IR: {error}", "Bundles hold IR text in their ir folder.") from error
+    context = CompilerContext(target=load_target(board) if board is not None else None)
+    if model is not None:
+        context.store = import_onnx(model).store
+    try:
+        run_passes(module, passes, context, [observer] if observer is not None else [])
+    except KeyError as error:
+        raise InputError(str(error), "Give the model with --model.") from error
+    return module

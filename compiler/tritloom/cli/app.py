@@ -1,0 +1,79 @@
+"""The application: the table of commands, the options of `tritloom` itself, and the exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from tritloom import __version__
+
+from . import boards, compile_, doctor, estimate, passes, run, verify
+from .options import Debug, Settings
+from .problems import exit_code, show
+
+EPILOG = "Exit codes: 0 done, 1 failed, 2 the input is at fault."
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compile": compile_.compile_,
+    "estimate": estimate.estimate,
+    "verify": verify.verify,
+    "generate": run.generate,
+    "run": run.run,
+    "eval": verify.evaluate,
+    "passes": passes.passes,
+    "opt": passes.opt,
+    "doctor": doctor.doctor,
+}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tritloom {__version__}")
+        raise typer.Exit
+
+
+def _tritloom(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Compile ternary neural networks to FPGA overlays, and run them.
+
+    From an ONNX file to a bundle (HLS C++, Vivado scripts, packed weights, driver), then on a PYNQ
+    board, or with no board on the emulated device.
+    """
+
+
+def application() -> typer.Typer:
+    """The application with every command; boxes and colours only where stdout is a terminal."""
+    app = typer.Typer(
+        name="tritloom",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog=EPILOG,
+    )
+    app.callback()(_tritloom)
+    for name, function in COMMANDS.items():
+        app.command(name)(function)
+    app.add_typer(boards.application(), name="boards")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error becomes a few lines on stderr."""
+    settings = Settings()
+    command: Any = get_command(application())
+    try:
+        result = command.main(args=arguments, prog_name="tritloom", obj=settings, standalone_mode=False)
+    except Exception as error:  # noqa: BLE001 - the one place that turns whatever happened into a message
+        show(error, debug=settings.debug)
+        return exit_code(error)
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,39 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+@dataclass
+class Settings:
+    """What holds for the whole invocation."""
+
+    debug: bool = False
+
+
+def _set_debug(context: typer.Context, wanted: bool) -> bool:
+    if wanted and isinstance(context.obj, Settings):
+        context.obj.debug = True
+    return wanted
+
+
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Bundle = Annotated[
+    Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="Bundle that 'tritloom compile' wrote.")
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", exists=True, dir_okay=False, help="ONNX file.")]
+PrintBefore = Annotated[
+    str | None, typer.Option(metavar="PASS|all|changed", help="Print the IR before this pass on stdout.")
+]
+PrintAfter = Annotated[
+    str | None, typer.Option(metavar="PASS|all|changed", help="Print the IR after this pass on stdout.")
+]
+DumpIr = Annotated[
+    Path | None, typer.Option(metavar="DIR", file_okay=False, help="Write the IR after every pass here.")
+]

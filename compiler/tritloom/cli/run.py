@@ -1,0 +1,142 @@
+"""`tritloom generate` and `tritloom run`: a bundle on a board or on the emulated device."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tritloom.errors import InputError
+
+from .console import emit_json, note, working
+from .options import Bundle, Debug, Json
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+BOARD_SIGN = Path("/sys/class/fpga_manager/fpga0")
+
+
+class Device(StrEnum):
+    """Where a bundle runs."""
+
+    auto = "auto"
+    board = "board"
+    emulated = "emulated"
+
+
+DeviceOption = Annotated[
+    Device, typer.Option(help="The board's fabric, or the emulated device; auto takes the board where there is one.")
+]
+
+
+def _argument(device: Device) -> str | None:
+    """What tritloom.runtime.load takes: None is the board."""
+    on_board = device is Device.board or (device is Device.auto and BOARD_SIGN.exists())
+    return None if on_board else "emulated"
+
+
+def _label(device: str | None) -> str:
+    return "measured on board" if device is None else "simulated on the emulated device"
+
+
+def generate(
+    bundle: Bundle,
+    prompt: Annotated[str, typer.Option(help="Text to continue.")],
+    count: Annotated[int, typer.Option("-n", "--max-new-tokens", min=1, metavar="N", help="Tokens to generate.")] = 64,
+    sample: Annotated[bool, typer.Option("--sample", help="Sample; otherwise the likeliest token is taken.")] = False,
+    temperature: Annotated[float, typer.Option(min=0.01, help="With --sample: higher is wilder.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="With --sample: only the K likeliest; 0 is all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --sample: the likeliest that add up to P.")
+    ] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="With --sample: the same seed, the same text.")] = None,
+    device: DeviceOption = Device.auto,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Continue a prompt: the text appears on stdout as it is generated."""
+    from tritloom.runtime import load
+
+    where = _argument(device)
+    with working("loading the bundle"):
+        session = load(bundle, device=where)
+    with session:
+        if not as_json:
+            _write(prompt)
+        result = session.generate(
+            prompt,
+            max_new_tokens=count,
+            do_sample=sample,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            streamer=None if as_json else _write,
+        )
+    speed = result.tokens_per_second
+    if as_json:
+        emit_json(
+            {
+                "prompt": prompt,
+                "text": result.text,
+                "tokens": [int(token) for token in result.tokens],
+                "tokens_per_second": round(speed, 2),
+                "label": _label(where),
+            }
+        )
+        return
+    _write("\n")
+    note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({_label(where)})")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def run(
+    bundle: Bundle,
+    inputs: Annotated[
+        Path, typer.Option("--inputs", metavar="IN.npz", exists=True, dir_okay=False, help="Arrays by input name.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.npz", dir_okay=False, help="Where the outputs go.")
+    ],
+    device: DeviceOption = Device.auto,
+    debug: Debug = False,
+) -> None:
+    """Run a bundle on arrays; a language model takes input_ids of T tokens and returns logits."""
+    import numpy as np
+
+    from tritloom.runtime import load
+
+    feeds = _read(inputs)
+    with working("running"), load(bundle, device=_argument(device)) as session:
+        names = [tensor.name for tensor in session.get_outputs()]
+        results = session.run(names, feeds)
+    with output.open("wb") as stream:
+        np.savez(stream, **dict(zip(names, results, strict=True)))
+    for name, array in zip(names, results, strict=True):
+        note(f"{name}: {array.dtype} {list(array.shape)}")
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        loaded = np.load(path)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} holds one array without a name", "write it with numpy.savez(path, name=array)")
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} is not an .npz file: {error}", "write it with numpy.savez(path, input_ids=...)"
+        ) from error

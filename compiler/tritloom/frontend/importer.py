@@ -1,0 +1,99 @@
+"""`import_onnx`: from an ONNX file to a verified module of the `tern` dialect."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from ..errors import InputError
+from ..ir.mlir import ModuleOp, SSAValue, VerifyException
+from ..ir.store import WeightStore
+from .emitter import Emitter
+from .folding import fold_constants
+from .graph import Graph, static_shape
+from .reader import infer_shapes, read_model
+from .recognise import Cover, in_order, recognise, roots
+from .states import find_token, forget_shapes, pair_states, pin_dimensions
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the import: its name on the command line, how long it took, and how many nodes it left."""
+
+    name: str
+    seconds: float
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model: its IR, the loaders of its constants, the file's metadata, and what the import did."""
+
+    module: ModuleOp
+    store: WeightStore
+    metadata: dict[str, str]
+    stages: list[Stage]
+    near_ties: dict[str, int]
+    """Weights quantised here from float masters: how many trits onnxruntime's float32 mean|W| might round otherwise."""
+
+
+def import_onnx(path: Path) -> Imported:
+    """Read an ONNX decoding step, recognise its ternary layers, and build its IR.
+
+    Raises:
+        InputError: the file is no such model; the message says what is wrong and the hint what to do.
+    """
+    model = read_model(path)
+    metadata = dict(model.metadata_props)
+    graph = _prepare(model, metadata)
+    nodes = len(list(graph.model.graph))
+    start = time.perf_counter()
+    folded = fold_constants(graph)
+    graph.states = pair_states(graph, metadata)
+    fold_time = time.perf_counter()
+    cover = recognise(graph)
+    recognise_time = time.perf_counter()
+    module, emitter = _emit(graph, cover)
+    operations = len(emitter.model.body.block.ops)
+    stages = [
+        Stage("fold-constants", fold_time - start, nodes, nodes - folded),
+        Stage("recognise-ternary", recognise_time - fold_time, nodes - folded, len(cover.matches)),
+        Stage("import", time.perf_counter() - recognise_time, len(cover.matches), operations),
+    ]
+    return Imported(module, emitter.store, metadata, stages, emitter.near_ties)
+
+
+def _prepare(model: ir.Model, metadata: dict[str, str]) -> Graph:
+    """Pin the inputs to one position and know every shape."""
+    token = find_token(model)
+    pinned = pin_dimensions(model, token)
+    if pinned:
+        forget_shapes(model)
+    missing = any(static_shape(output) is None for node in model.graph for output in node.outputs)
+    if pinned or missing:
+        model = infer_shapes(model)
+        token = find_token(model)
+    return Graph(model, token)
+
+
+def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
+    emitter = Emitter(graph)
+    values: dict[ir.Value, SSAValue] = {}
+    wanted = roots(graph)
+    for match in in_order(cover, wanted):
+        emitter.at(match.nodes)
+        values[match.value] = match.emit(emitter, [values[operand] for operand in match.inputs])
+    outputs = [values[value] for value in wanted[: len(emitter.outputs)]]
+    module = emitter.finish(outputs, [values.get(state.source) for state in graph.states])
+    try:
+        module.verify()
+    except VerifyException as error:
+        raise InputError(
+            f"the model does not fit the compiler's form: {str(error).splitlines()[0]}",
+            "please report this model: the importer should have said so in its own words",
+        ) from error
+    return module, emitter

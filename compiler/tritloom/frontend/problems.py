@@ -1,0 +1,91 @@
+"""What the importer could not place: collected over the whole graph, then told in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from ..errors import InputError
+
+_REDUCTION = (
+    "reductions exist only inside an RMSNorm and an absmax quantiser",
+    "write the norm as x / sqrt(mean(x*x) + eps) * gain over the last axis",
+)
+_ROUNDING = (
+    "rounding exists only inside an absmax quantiser",
+    "write the quantiser as round(x * 127/max|x|), clamped to -128..127, in front of a ternary product",
+)
+_MOVES_DATA = (
+    "it rearranges data; a step holds one vector at a time",
+    "use Split or Slice with constant bounds on the last axis, or move it out of the model",
+)
+_CONTROL_FLOW = ("control flow", "export one decoding step with explicit state inputs and outputs")
+_NO_FUNCTION = (
+    "the vector unit has no such function",
+    "use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
+)
+_ATTENTION = ("attention is not supported", "use a recurrent token mixer (MLGRU) with explicit state")
+_OTHER_NORM = ("this normalisation is not supported", "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain")
+
+_ADVICE = {
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL2"), _REDUCTION),
+    **dict.fromkeys(("Round", "Floor", "Ceil"), _ROUNDING),
+    **dict.fromkeys(("Concat", "Transpose", "Where", "GatherElements", "GatherND", "ScatterND", "Pad", "Tile"), _MOVES_DATA),
+    **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _CONTROL_FLOW),
+    **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
+    **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
+    **dict.fromkeys(("LayerNormalization", "BatchNormalization", "GroupNormalization"), _OTHER_NORM),
+    "Tanh": ("the vector unit has no such function", "write it as 2*Sigmoid(2*x) - 1"),
+    "Gather": ("only rows of a constant table, picked by the token, can be gathered", "move other look-ups out of the model"),
+    "Cast": ("activations are float32", "export the model in float32 (weights and tables may be int8, float16, bfloat16)"),
+}
+_UNKNOWN = (
+    "there is no such operation on the engine",
+    "express it with Add, Sub, Mul, Div, Max, Min, Sqrt, Sigmoid or Relu, or move it out of the model",
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A node that no pattern takes. A secondary one is told only where nothing else explains it."""
+
+    node: ir.Node
+    reason: str
+    instead: str
+    secondary: bool = False
+
+
+def node_label(node: ir.Node) -> str:
+    """The node's name, or its output's where it has none."""
+    return node.name or (node.outputs[0].name if node.outputs else "") or node.op_type
+
+
+def unsupported(node: ir.Node) -> Refusal:
+    """Refusal of an operator that nothing knows."""
+    reason, instead = _ADVICE.get(node.op_type, _UNKNOWN) if not node.domain else _UNKNOWN
+    return Refusal(node, reason, instead)
+
+
+def shape_text(value: ir.Value) -> str:
+    """`[1, 128]`, with the names of unknown dimensions."""
+    if value.shape is None:
+        return "[?]"
+    return "[" + ", ".join(str(dim) if isinstance(dim, int) else dim.value or "?" for dim in value.shape) + "]"
+
+
+def refusal_error(refusals: Sequence[Refusal]) -> InputError:
+    """One error that lists every refusal."""
+    told = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
+    lines = []
+    for refusal in told:
+        node = refusal.node
+        kind = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+        shape = shape_text(node.outputs[0]) if node.outputs else "[]"
+        lines.append(f"  {kind} '{node_label(node)}' -> {shape}: {refusal.reason}; instead: {refusal.instead}")
+    noun = "operator is" if len(told) == 1 else "operators are"
+    return InputError(
+        "\n".join([f"{len(told)} {noun} not supported:", *lines]),
+        "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again",
+    )

@@ -1,0 +1,125 @@
+"""Reading an ONNX file: is it one, is it whole, is it valid."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from onnx_ir.passes.common import InlinePass, ShapeInferencePass
+
+from ..errors import InputError
+from .external import check_external
+
+_NOT_ONNX_HINT = "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
+_TRUNCATED_HINT = "the download or copy was cut off, or Git LFS left a pointer: fetch the file again"
+_LAST_MODEL_FIELD = 32
+
+
+def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(data) and shift < 64:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at += 1
+        if byte < 128:
+            return value, at
+        shift += 7
+    raise InputError("not a varint")
+
+
+def _walk_fields(data: mmap.mmap) -> tuple[list[int], int]:
+    """Numbers of the top-level protobuf fields, and where the last of them ends (past the end: truncated)."""
+    fields: list[int] = []
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        fields.append(tag >> 3)
+        if fields[-1] < 1 or fields[-1] > _LAST_MODEL_FIELD:
+            raise InputError("not a field of a model")
+        kind = tag & 7
+        if kind == 0:
+            _, at = _varint(data, at)
+        elif kind == 2:
+            length, at = _varint(data, at)
+            at += length
+        else:
+            raise InputError("not a type that a model has")
+    return fields, at
+
+
+def _check_container(path: Path) -> None:
+    """Tell a file of another kind, and a truncated one, before protobuf does (it says neither)."""
+    size = path.stat().st_size
+    if not size:
+        raise InputError(f"{path} is empty", _TRUNCATED_HINT)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            fields, end = _walk_fields(data)
+        except InputError:
+            raise InputError(f"{path} is not an ONNX file", _NOT_ONNX_HINT) from None
+    graph_field = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
+    if end > size and fields[0] == 1:
+        raise InputError(f"{path} is truncated: it has {size:,} bytes of at least {end:,}", _TRUNCATED_HINT)
+    if end > size or fields[0] != 1:
+        raise InputError(f"{path} is not an ONNX file", _NOT_ONNX_HINT)
+    if graph_field not in fields:
+        raise InputError(f"{path} is truncated: it holds no graph", _TRUNCATED_HINT)
+
+
+def _load(path: Path) -> ir.Model:
+    try:
+        return ir.load(str(path), format="protobuf")
+    except (DecodeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged: {_first_line(error)}", _TRUNCATED_HINT) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_valid(path: Path) -> None:
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} is not a valid ONNX model: {_first_line(error)}",
+            "onnx.checker.check_model says the same: export the model again, with a released opset",
+        ) from error
+
+
+def _external_tensors(model: ir.Model) -> list[ir.ExternalTensor]:
+    return [
+        value.const_value
+        for value in model.graph.initializers.values()
+        if isinstance(value.const_value, ir.ExternalTensor)
+    ]
+
+
+def read_model(path: Path) -> ir.Model:
+    """The model of an ONNX file, functions inlined; external data is checked and stays on disk.
+
+    Raises:
+        InputError: the file is missing, of another kind, truncated, invalid, or its external data is.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", "give the path of an .onnx file")
+    _check_container(path)
+    model = _load(path)
+    for tensor in _external_tensors(model):
+        check_external(path, tensor)
+    _check_valid(path)
+    return InlinePass()(model).model if model.functions else model
+
+
+def infer_shapes(model: ir.Model) -> ir.Model:
+    """Fill in missing shapes (onnx's own inference, large initialisers left out)."""
+    try:
+        return ShapeInferencePass()(model).model
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"shape inference failed: {_first_line(error)}", "export the model with static shapes, [1] or [1, 1] tokens"
+        ) from error

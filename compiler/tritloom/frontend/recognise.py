@@ -1,0 +1,129 @@
+"""`recognise-ternary`: cover the graph with patterns, from the outputs towards the token.
+
+A pattern says what computes a value and from which other values; only those are looked at next. What lies inside a
+pattern is never visited, so nodes that several patterns share (one norm under three gains) need no special care,
+and dead nodes do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from .graph import Graph
+from .patterns import PATTERNS, Match
+from .problems import Refusal, refusal_error, shape_text, unsupported
+
+
+@dataclass
+class Cover:
+    """For every value that is needed, the match that computes it."""
+
+    matches: dict[ir.Value, Match] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def recognise(graph: Graph) -> Cover:
+    """Cover everything that the outputs and states need.
+
+    Raises:
+        InputError: with the list of all nodes that no pattern takes.
+    """
+    cover = Cover()
+    seen: set[ir.Value] = set()
+    refused: set[ir.Node] = set()
+    queue = roots(graph)[::-1]
+    while queue:
+        value = queue.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        found = _match(graph, value)
+        if isinstance(found, Match):
+            cover.matches[value] = found
+            queue.extend(reversed(found.inputs))
+        elif found.node not in refused:
+            refused.add(found.node)
+            cover.refusals.append(found)
+            queue.extend(
+                graph.resolve(operand)
+                for operand in reversed(found.node.inputs)
+                if operand is not None and _computed(graph, operand)
+            )
+    if cover.refusals:
+        raise refusal_error(cover.refusals)
+    return cover
+
+
+def roots(graph: Graph) -> list[ir.Value]:
+    """Values that the step returns: outputs, then new states."""
+    states = {state.output for state in graph.states}
+    outputs = [graph.resolve(output) for output in graph.model.graph.outputs if output not in states]
+    return outputs + [state.source for state in graph.states]
+
+
+def _computed(graph: Graph, value: ir.Value) -> bool:
+    resolved = graph.resolve(value)
+    return resolved.producer() is not None and resolved not in graph.constants
+
+
+def _match(graph: Graph, value: ir.Value) -> Match | Refusal:
+    first: Refusal | None = None
+    for pattern in PATTERNS:
+        found = pattern.match(graph, value)
+        if isinstance(found, Match):
+            return found
+        first = first or found
+    node = value.producer()
+    if first is not None:
+        return first
+    if node is None:
+        raise ValueError(f"graph input '{value.name}' is used as an activation")
+    if graph.width(value) is None and not node.domain:
+        return Refusal(
+            node,
+            f"its result {shape_text(value)} is not one vector",
+            "export one decoding step, with one token and static shapes",
+            secondary=graph.shape(value) is not None,
+        )
+    return unsupported(node)
+
+
+def in_order(cover: Cover, wanted: Iterable[ir.Value]) -> list[Match]:
+    """Matches, operands before users. Of a match's operands the one with the longest chain behind it comes first,
+    so that a chain is finished before the next is begun, whatever order the file has its nodes in."""
+    depth = _depths(cover, wanted)
+    order: list[Match] = []
+    placed: set[ir.Value] = set()
+    stack = [(value, False) for value in reversed(list(wanted))]
+    while stack:
+        value, ready = stack.pop()
+        if value in placed:
+            continue
+        match = cover.matches[value]
+        if ready:
+            placed.add(value)
+            order.append(match)
+            continue
+        stack.append((value, True))
+        deepest_last = sorted(reversed(match.inputs), key=lambda operand: depth[operand])
+        stack.extend((operand, False) for operand in deepest_last if operand not in placed)
+    return order
+
+
+def _depths(cover: Cover, wanted: Iterable[ir.Value]) -> dict[ir.Value, int]:
+    """Length of the longest chain behind each value."""
+    depth: dict[ir.Value, int] = {}
+    stack = list(wanted)
+    while stack:
+        value = stack[-1]
+        inputs = cover.matches[value].inputs
+        missing = [operand for operand in inputs if operand not in depth]
+        if missing:
+            stack.extend(missing)
+        else:
+            stack.pop()
+            depth[value] = 1 + max((depth[operand] for operand in inputs), default=0)
+    return depth

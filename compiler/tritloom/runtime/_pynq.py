@@ -1,0 +1,183 @@
+"""The one module that imports pynq, and all of pynq that the runtime uses.
+
+pynq has no type hints: for the type checker the parts in use are declared here. Import this module inside
+functions only, so that reading a bundle works without pynq.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .driver import KernelDriver
+from .errors import DeviceError
+from .manifest import VLNV
+
+if TYPE_CHECKING:
+
+    class Device:
+        """pynq.pl_server.device.Device"""
+
+        capabilities: dict[str, bool]
+        devices: list[Device]
+        active_device: Device | None
+        tag: str
+
+        def __init__(self, tag: str) -> None: ...
+        def post_download(self, *args: Any) -> None: ...
+
+    class PynqBuffer(npt.NDArray[Any]):
+        """pynq.buffer.PynqBuffer"""
+
+        device: Any
+        device_address: int
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> PynqBuffer: ...
+        def flush(self) -> None: ...
+        def invalidate(self) -> None: ...
+
+    class Overlay:
+        """pynq.Overlay"""
+
+        ip_dict: dict[str, dict[str, Any]]
+
+        def __init__(self, bitfile_name: str, *, device: Device) -> None: ...
+        def is_loaded(self) -> bool: ...
+
+    class DefaultIP:
+        """pynq.DefaultIP"""
+
+        def __init__(self, description: dict[str, Any]) -> None: ...
+        def read(self, offset: int = 0) -> int: ...
+        def write(self, offset: int, value: int) -> None: ...
+
+    RuntimeMetadataParser: Any
+    Metadata: Any
+    InterruptController: Any
+    CLOCKS_BY_DEVICE: bool
+else:
+    try:
+        import pynq
+        from pynq import DefaultIP, Overlay
+        from pynq.buffer import PynqBuffer
+        from pynq.interrupt import _InterruptController as InterruptController
+        from pynq.pl_server.device import Device
+        from pynqmetadata.frontends import Metadata
+
+        try:  # pynq 4
+            from pynqmetadata.views.runtime import RuntimeMetadataParser
+        except ImportError:  # pynq 3
+            from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
+    except ImportError as error:
+        raise DeviceError(
+            f"the package pynq cannot be imported: {error}",
+            "pip install 'tritloom[board]' (or pynq itself, with numpy<2, setuptools<81, pycparser<3)",
+        ) from error
+    # pynq 3.0 picks the model of the PL clocks by the host's processor, later ones by the device
+    CLOCKS_BY_DEVICE = hasattr(pynq.Clocks, "set_device")
+
+_PYNQ_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, ImportError)
+
+
+class TritloomIP(KernelDriver, DefaultIP):
+    """The driver that pynq gives the kernel in any overlay, once this module is imported."""
+
+    bindto = [VLNV]
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        DefaultIP.__init__(self, description=description)
+        self._written = {}
+
+    read = DefaultIP.read
+    write = DefaultIP.write
+
+
+def board() -> Device | None:
+    """The FPGA of this machine, or None where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "No devices found"
+        try:
+            devices = Device.devices
+        except _PYNQ_ERRORS as error:
+            raise DeviceError(f"pynq cannot probe for devices: {error}", "are you root?") from error
+    real = [device for device in devices if not getattr(device, "emulated", False)]
+    return real[0] if real else None
+
+
+def open_overlay(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
+    """Download an overlay to a device.
+
+    Raises:
+        DeviceError: pynq could not do it.
+    """
+    ensure_event_loop()
+    before = getattr(Device, "_active_device", None)
+    Device.active_device = device  # pynq's Interrupt and PL look there, whatever `device=` says
+    try:
+        overlay = Overlay(str(bitfile), device=device)
+        _touch_ips(overlay)
+        return overlay
+    except _PYNQ_ERRORS as error:
+        raise DeviceError(
+            f"pynq could not load {bitfile}: {type(error).__name__}: {error}",
+            "check that the overlay was built for this board and that you are root",
+        ) from error
+    finally:
+        if before is not None:
+            Device.active_device = before
+
+
+def _touch_ips(overlay: Overlay) -> None:
+    """Create the kernel's driver while the device is the active one."""
+    for path, entry in overlay.ip_dict.items():
+        if entry.get("type") == VLNV:
+            find_ip(overlay, path)
+
+
+def find_ip(overlay: Overlay, path: str) -> TritloomIP:
+    """The driver of the IP at a path such as ``tritloom_0`` or ``engine/tritloom_0``."""
+    found: Any = overlay
+    for name in path.split("/"):
+        found = getattr(found, name)
+    if not isinstance(found, TritloomIP):
+        raise DeviceError(f"pynq bound {type(found).__name__} to the IP {path}", "import tritloom first")
+    return found
+
+
+def allocate(nbytes: int, device: Device) -> PynqBuffer:
+    """Contiguous memory, uint8 [nbytes].
+
+    Raises:
+        DeviceError: none left.
+    """
+    try:
+        buffer = device.allocate((nbytes,), np.uint8)  # type: ignore[attr-defined]
+    except (*_PYNQ_ERRORS, MemoryError) as error:
+        raise DeviceError(
+            f"no contiguous memory for {nbytes:,} bytes: {error}",
+            "close other sessions, or raise the board's CMA (cma=... in the boot arguments)",
+        ) from error
+    if not isinstance(buffer, PynqBuffer):
+        raise DeviceError(f"the device allocated a {type(buffer).__name__}, not a PynqBuffer")
+    return buffer
+
+
+def ensure_event_loop() -> asyncio.AbstractEventLoop:
+    """This process's asyncio loop: pynq binds interrupts to the loop that is current when it meets them."""
+    global _loop
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    if _loop is None or _loop.is_closed():
+        _loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(_loop)
+    return _loop
+
+
+_loop: asyncio.AbstractEventLoop | None = None

@@ -1,0 +1,209 @@
+"""Driving the kernel through its registers: arguments, start, wait, status, counters.
+
+The same code runs on a board and on the emulated device. `TritloomIP`, the class that pynq binds to the
+kernel, is this driver over `pynq.DefaultIP` (see `_pynq`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from .errors import DeviceError, KernelError, KernelTimeout
+from .hwh import CONTROL, Layout
+
+AP_START, AP_DONE, AP_IDLE, AP_READY = 1, 2, 4, 8
+CTRL, GIER, IP_IER, IP_ISR = (CONTROL[name] for name in ("CTRL", "GIER", "IP_IER", "IP_ISR"))
+POLL_SECONDS = 50e-6
+"""Pause between two polls, once a start has lasted `SPIN_SECONDS`."""
+SPIN_SECONDS = 200e-6
+
+STATUS = {
+    1: ("the program has an instruction that the kernel does not know", "compile the bundle again"),
+    2: ("an instruction exceeds a limit of the kernel", "compile the bundle again"),
+    3: ("a token lies outside the embedding table", "give token ids below the vocabulary's size"),
+    4: ("a mode or argument is invalid", "report this: the runtime should not have started the kernel"),
+    5: ("the mode is reserved", "report this: the runtime should not have started the kernel"),
+}
+
+
+class Interrupt(Protocol):
+    """What pynq gives for an interrupt pin."""
+
+    async def wait(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a start took: clock cycles by the kernel's counters, `seconds` by the host's clock.
+
+    `busy`: cycles the dot-product array worked; `starved`: a port was empty; `waiting`: the array
+    waited for the vector unit. The cycles of an emulated kernel are simulated, not measured.
+    """
+
+    cycles: int
+    busy: int
+    starved: int
+    waiting: int
+    tokens: int
+    seconds: float
+
+
+class KernelDriver:
+    """The kernel's registers. Subclasses provide `read` and `write` of 32-bit words.
+
+    Call `attach` with the layout before anything else.
+    """
+
+    interrupt: Interrupt | None = None
+    _layout: Layout | None = None
+    _written: dict[int, int]
+
+    def read(self, offset: int = 0) -> int:
+        """Read a 32-bit register."""
+        raise NotImplementedError
+
+    def write(self, offset: int, value: int) -> None:
+        """Write a 32-bit register."""
+        raise NotImplementedError
+
+    def attach(self, layout: Layout) -> None:
+        """Tell the driver where the arguments lie."""
+        self._layout = layout
+        self._written = {}
+
+    @property
+    def layout(self) -> Layout:
+        """Where the arguments lie.
+
+        Raises:
+            DeviceError: `attach` has not been called.
+        """
+        if self._layout is None:
+            raise DeviceError(
+                "the driver does not know the kernel's registers yet",
+                "open the bundle with tritloom.runtime.load, or call attach(read_layout(...)) first",
+            )
+        return self._layout
+
+    def set_arguments(self, values: Mapping[str, int]) -> None:
+        """Write arguments by name; registers that hold the value already are left alone.
+
+        Raises:
+            DeviceError: no such argument, or a value that its register cannot hold.
+        """
+        for name, value in values.items():
+            register = self.layout.registers.get(name)
+            if register is None or register.kind == "out" or not 0 <= value < 1 << register.bits:
+                raise DeviceError(f"cannot write {value} to the argument `{name}`")
+            self._write_word(register.offset, value & 0xFFFFFFFF)
+            if register.bits == 64:
+                self._write_word(register.offset + 4, value >> 32)
+
+    def _write_word(self, offset: int, value: int) -> None:
+        if self._written.get(offset) != value:
+            self.write(offset, int(value))
+            self._written[offset] = value
+
+    def result(self, name: str) -> int:
+        """Read an output argument."""
+        register = self.layout.registers[name]
+        value = int(self.read(register.offset))
+        return value | int(self.read(register.offset + 4)) << 32 if register.bits == 64 else value
+
+    def start(self, interrupt: bool = False) -> None:
+        """Start the kernel, with its done interrupt on or off.
+
+        Raises:
+            DeviceError: the kernel is running already.
+        """
+        if not self.read(CTRL) & AP_IDLE:  # this read also drops an AP_DONE that nobody has seen
+            raise DeviceError("the kernel is still busy with an earlier start", "load the bundle again")
+        if self.read(IP_ISR) & 1:
+            self.write(IP_ISR, 1)  # toggle on write
+        self.write(IP_IER, int(interrupt))
+        self.write(GIER, int(interrupt))
+        self.write(CTRL, AP_START)
+
+    def wait(self, timeout: float) -> None:
+        """Poll until the kernel is done.
+
+        Raises:
+            KernelTimeout: it was not done after `timeout` seconds.
+        """
+        began = time.monotonic()
+        while not self.read(CTRL) & AP_DONE:
+            spent = time.monotonic() - began
+            if spent > timeout:
+                raise self._timeout(timeout)
+            if spent > SPIN_SECONDS:
+                time.sleep(POLL_SECONDS)
+
+    def wait_interrupt(self, timeout: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Sleep until the kernel's interrupt; the kernel must have been started with it.
+
+        Raises:
+            KernelTimeout: it was not done after `timeout` seconds.
+            DeviceError: the overlay has no interrupt, or `loop` is running already.
+        """
+        if self.interrupt is None:
+            raise DeviceError("the overlay's interrupt is not connected", "load with wait='poll'")
+        if loop.is_running():
+            raise DeviceError(
+                "an asyncio loop is running in this thread (a notebook?)", "load with wait='poll'"
+            )
+        try:
+            loop.run_until_complete(asyncio.wait_for(self._isr(self.interrupt), timeout))
+        except asyncio.TimeoutError:
+            raise self._timeout(timeout) from None
+
+    async def _isr(self, interrupt: Interrupt) -> None:
+        # The controller keeps a level latched that it acknowledged while the line was high, so a wait
+        # may return at once: only the IP's own status register tells.
+        while not self.read(IP_ISR) & 1:
+            self.read(CTRL)  # a device that failed says so here
+            await interrupt.wait()
+        self.write(IP_ISR, 1)
+
+    def check_status(self) -> None:
+        """Look at the status of the last start.
+
+        Raises:
+            KernelError: it is not 0.
+        """
+        if status := self.result("status"):
+            message, hint = STATUS.get(status, ("an unknown status", "use the bundle's own runtime"))
+            raise KernelError(status, f"the kernel refused the start with status {status}: {message}", hint)
+
+    def counters(self, seconds: float) -> Counters:
+        """The counters of the last start, which took `seconds`."""
+        names = ("cycles", "busy", "starved", "waiting", "count")
+        return Counters(*(self.result(name) for name in names), seconds=seconds)
+
+    def dump(self) -> str:
+        """The registers as text, the control register decoded: one line a group."""
+        control = int(self.read(CTRL))
+        flags = (("START", AP_START), ("DONE", AP_DONE), ("IDLE", AP_IDLE), ("READY", AP_READY))
+        names = "+".join(name for name, bit in flags if control & bit) or "none"
+        scalars = [
+            f"{register.name}={self.result(register.name)}"
+            for register in self.layout.registers.values()
+            if register.bits == 32
+        ]
+        pointers = [
+            f"{register.name}=0x{self.result(register.name):x}"
+            for register in self.layout.registers.values()
+            if register.kind == "pointer"
+        ]
+        isr, ier = int(self.read(IP_ISR)), int(self.read(IP_IER))
+        lines = (f"CTRL=0x{control:02x} ({names}) ISR={isr} IER={ier}", " ".join(scalars), " ".join(pointers))
+        return "\n".join("  " + line for line in lines)
+
+    def _timeout(self, timeout: float) -> KernelTimeout:
+        return KernelTimeout(
+            f"the kernel was not done after {timeout:.1f} s\n{self.dump()}",
+            "raise the time limit (timeout=...) if the model is that slow; otherwise report the registers",
+        )

@@ -1,0 +1,105 @@
+"""Typed access to a JSON object that nobody has checked: every error names the field by its path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import BundleError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Fields:
+    """A JSON object at `path` (such as ``program.images[2]``) whose members are read by type.
+
+    Every reader raises :class:`BundleError` where the member is missing, has another type or lies
+    outside the given range.
+    """
+
+    def __init__(self, value: object, path: str) -> None:
+        if not isinstance(value, dict):
+            raise _bad(path, "an object", value)
+        self.raw: Mapping[str, Any] = value
+        self.path = path
+
+    def _member(self, key: str) -> tuple[Any, str]:
+        path = f"{self.path}.{key}" if self.path else key
+        if key not in self.raw:
+            raise BundleError(f"manifest.json: `{path}` is missing", "compile the bundle again")
+        return self.raw[key], path
+
+    def integer(self, key: str, low: int = 0, high: int = 2**40) -> int:
+        """An integer in [low, high]."""
+        value, path = self._member(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _bad(path, f"an integer from {low} to {high}", value)
+        return value
+
+    def optional_integer(self, key: str, low: int = 0, high: int = 2**40) -> int | None:
+        """An integer in [low, high], or None where the member is null or absent."""
+        return None if self.raw.get(key) is None else self.integer(key, low, high)
+
+    def number(self, key: str) -> float:
+        """A finite number."""
+        value, path = self._member(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _bad(path, "a number", value)
+        return float(value)
+
+    def text(self, key: str) -> str:
+        """A string that is not empty."""
+        value, path = self._member(key)
+        if not isinstance(value, str) or not value:
+            raise _bad(path, "a string", value)
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """One of a few strings."""
+        value = self.text(key)
+        if value not in choices:
+            raise _bad(f"{self.path}.{key}", "one of " + ", ".join(choices), value)
+        return value
+
+    def sha256(self, key: str) -> str:
+        """64 lower-case hexadecimal digits."""
+        value, path = self._member(key)
+        if not isinstance(value, str) or not _SHA256.fullmatch(value):
+            raise _bad(path, "a sha256 in hexadecimal", value)
+        return value
+
+    def fields(self, key: str) -> Fields:
+        """An object."""
+        value, path = self._member(key)
+        return Fields(value, path)
+
+    def optional_fields(self, key: str) -> Fields | None:
+        """An object, or None where the member is null or absent."""
+        return None if self.raw.get(key) is None else self.fields(key)
+
+    def items(self, key: str) -> Iterator[Fields]:
+        """The objects of an array."""
+        value, path = self._member(key)
+        if not isinstance(value, list):
+            raise _bad(path, "an array", value)
+        for index, item in enumerate(value):
+            yield Fields(item, f"{path}[{index}]")
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """An array of dimensions, each at least 1."""
+        value, path = self._member(key)
+        if not isinstance(value, list) or not all(
+            isinstance(n, int) and not isinstance(n, bool) and 1 <= n < 2**32 for n in value
+        ):
+            raise _bad(path, "an array of dimensions", value)
+        return tuple(value)
+
+
+def _bad(path: str, wanted: str, value: object) -> BundleError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    name = f"`{path}`" if path else "the document"
+    return BundleError(
+        f"manifest.json: {name} should be {wanted}, not {shown}", "compile the bundle again"
+    )
