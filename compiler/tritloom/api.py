@@ -73,7 +73,7 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
 
 def _import_records(imported: Imported) -> list[PassRecord]:
     return [
-        PassRecord(stage.name, stage.nodes_before, stage.nodes_after, stage.seconds, True) for stage in imported.stages
+        PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages
     ]
 
 

@@ -1,6 +1,6 @@
 """Measure a checkpoint's bits per byte on a text, and let it write.
 
-    python evaluate.py checkpoint.safetensors --text heldout.txt --prompt "ROMEO."
+python evaluate.py checkpoint.safetensors --text heldout.txt --prompt "ROMEO."
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ start) and returns `logits` (float32 [1, V]) and `state.N.out`.
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FORMS = ("naive", "baked")
+
+TIE = 1e-6
+"""Least distance of |W| / beta to 0.5 that keeps the trits free of doubt, in steps."""
 
 
 class NaiveBitLinear(nn.Module):
@@ -99,6 +103,13 @@ def nearest_tie(weight: Tensor) -> float:
     return float((weight.abs().double() / beta - 0.5).abs().min())
 
 
+def warn_of_ties(lm: MatMulFreeLM) -> None:
+    """Say which weights a mean |W| summed in another order could turn into other trits."""
+    for name, module in lm.named_modules():
+        if isinstance(module, BitLinear) and nearest_tie(module.weight.detach()) < TIE:
+            warnings.warn(f"{name}: a weight lies within {TIE} of a rounding tie", stacklevel=2)
+
+
 def export(lm: MatMulFreeLM, form: str, path: Path, metadata: dict[str, str]) -> None:
     """Write the decoding step of `lm` to `path`, a single file."""
     if form not in FORMS:
@@ -155,6 +166,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="tokenizer.json", help="its file name, as metadata")
     args = parser.parse_args()
     lm = load_model(args.checkpoint)
+    warn_of_ties(lm)
     export(lm, args.form, args.output, model_metadata(lm, args.tokenizer))
 
 

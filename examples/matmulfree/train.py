@@ -124,9 +124,7 @@ class Trainer:
             "step": step,
             "minutes": round(self._minutes(), 2),
             "train_bits_per_token": round(train_nats / math.log(2), 4),
-            "bits_per_byte": round(
-                bits_per_byte(self.model, self.tokenizer, self.validation), 4
-            ),
+            "bits_per_byte": round(bits_per_byte(self.model, self.tokenizer, self.validation), 4),
         }
         print(self.output.name, line, flush=True)
         with (self.output / "log.jsonl").open("a") as log:

@@ -94,6 +94,7 @@ def _context(kernel: KernelLimits, target: HlsTarget, listing: Sequence[ListedIn
         "u_words": -(-kernel.k_max // kernel.lanes),
         "depth": {"port": simulated, "gains": simulated},
         "io": list(io.items()),
+        "images": [f"port{p}.bin" for p in ports] + ["gains.bin", "embedding.bin"],
         "registers": [f"port{p}" for p in ports] + ["gains", "ctl_governor", *pointers, *scalars.split()],
     }
 
@@ -117,7 +118,7 @@ def render_hls(
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"comment": _comment, "tcl": _tcl}
+    environment.filters |= {"comment": _comment, "tcl": _tcl, "hexadecimal": "0x{:08x}".format}
     context = _context(kernel, target, listing)
     files = {name: environment.get_template(f"{name}.j2").render(context) for name in TEMPLATES}
     for header in sorted((folder / "include").rglob("*.h")):

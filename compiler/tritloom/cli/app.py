@@ -30,27 +30,38 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+HELP = """Compile ternary neural networks to FPGA overlays, and run them.
+
+From an ONNX file to a bundle (HLS C++, Vivado scripts, packed weights,
+driver), then on a PYNQ board, or with no board on the emulated device.
+"""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"tritloom {__version__}")
         raise typer.Exit
 
 
-def _tritloom(
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Compile ternary neural networks to FPGA overlays, and run them.
+    """The options of `tritloom` itself."""
 
-    From an ONNX file to a bundle (HLS C++, Vivado scripts, packed weights, driver), then on a PYNQ
-    board, or with no board on the emulated device.
+
+def _no_options() -> None:
+    """Where the first argument is a command."""
+
+
+def application(*, with_options: bool = True) -> typer.Typer:
+    """The application with every command; boxes and colours only where stdout is a terminal.
+
+    `with_options` gives it options of its own. Checking those takes typer longer than all the rest of
+    `tritloom COMMAND --help` does, because it imports pydantic.
     """
-
-
-def application() -> typer.Typer:
-    """The application with every command; boxes and colours only where stdout is a terminal."""
     app = typer.Typer(
         name="tritloom",
         no_args_is_help=True,
@@ -60,7 +71,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         epilog=EPILOG,
     )
-    app.callback()(_tritloom)
+    app.callback(help=HELP)(_options if with_options else _no_options)
     for name, function in COMMANDS.items():
         app.command(name)(function)
     app.add_typer(boards.application(), name="boards")
@@ -69,10 +80,11 @@ def application() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error becomes a few lines on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     settings = Settings()
-    command: Any = get_command(application())
+    command: Any = get_command(application(with_options=not given or given[0].startswith("-")))
     try:
-        result = command.main(args=arguments, prog_name="tritloom", obj=settings, standalone_mode=False)
+        result = command.main(args=given, prog_name="tritloom", obj=settings, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the one place that turns whatever happened into a message
         show(error, debug=settings.debug)
         return exit_code(error)

@@ -48,8 +48,9 @@ def compile_(
 ) -> None:
     """Compile an ONNX file into a bundle for a board.
 
-    The bundle holds the HLS C++ with its testbench, the Vivado scripts, the packed weights, the IR
-    after every pass and a report: all that a build machine, a board and the emulated device need.
+    The bundle holds the HLS C++ with its testbench, the Vivado scripts, the
+    packed weights, the IR after every pass and a report: all that a build
+    machine, a board and the emulated device need.
     """
     from tritloom.api import compile_model, ir_text
     from tritloom.passes import PASSES
@@ -144,6 +145,7 @@ def _branch(tree: Tree, folder: Path) -> None:
 
 
 def next_steps(result: CompileResult) -> str:
+    """The last lines: how long it took, what it needs, what to type now."""
     return (
         f"Compiled in {result.seconds:.1f} s; it needs {megabytes(result.contiguous_bytes)} of contiguous memory.\n"
         f"Next: tritloom verify {result.bundle}; README.md in the bundle says how to build and deploy it."

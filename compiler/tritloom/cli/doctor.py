@@ -25,7 +25,7 @@ class Check:
     needed_for: str
 
 
-def _program(*commands: str, flag: str = "--version") -> Callable[[], str | None]:
+def program(*commands: str, flag: str = "--version") -> Callable[[], str | None]:
     """Version that the first of these programs prints; None where none is on the path."""
 
     def version() -> str | None:
@@ -44,7 +44,7 @@ def _program(*commands: str, flag: str = "--version") -> Callable[[], str | None
     return version
 
 
-def _package(name: str) -> Callable[[], str | None]:
+def package(name: str) -> Callable[[], str | None]:
     """Version of an installed Python package; None where it is not installed."""
 
     def version() -> str | None:
@@ -58,14 +58,14 @@ def _package(name: str) -> Callable[[], str | None]:
 
 CHECKS = (
     Check("Python", platform.python_version, "everything"),
-    Check("g++", _program("g++"), "C simulation, the emulated device"),
-    Check("make", _program("make"), "C simulation, the emulated device"),
-    Check("clang++", _program("clang++"), "a second opinion on the C++ (tests)"),
-    Check("onnxruntime", _package("onnxruntime"), "tritloom verify"),
-    Check("tokenizers", _package("tokenizers"), "fast tokenizing (a pure Python one is built in)"),
-    Check("pynq", _package("pynq"), "boards and the emulated device: tritloom[board]"),
-    Check("Vitis HLS", _program("vitis-run", "vitis_hls"), "building a bitstream"),
-    Check("Vivado", _program("vivado", flag="-version"), "building a bitstream"),
+    Check("g++", program("g++"), "C simulation, the emulated device"),
+    Check("make", program("make"), "C simulation, the emulated device"),
+    Check("clang++", program("clang++"), "a second opinion on the C++ (tests)"),
+    Check("onnxruntime", package("onnxruntime"), "tritloom verify"),
+    Check("tokenizers", package("tokenizers"), "fast tokenizing (a pure Python one is built in)"),
+    Check("pynq", package("pynq"), "boards and the emulated device: tritloom[board]"),
+    Check("Vitis HLS", program("vitis-run", "vitis_hls"), "building a bitstream"),
+    Check("Vivado", program("vivado", flag="-version"), "building a bitstream"),
 )
 
 

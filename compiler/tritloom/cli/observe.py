@@ -45,7 +45,7 @@ class Watcher:
         self._folder = folder
         self._status = status
         self._count = 0
-        self._kept = ""
+        self._kept: str | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -60,8 +60,9 @@ class Watcher:
 
     def after(self, pass_name: str, module: ModuleOp, changed: bool) -> None:
         """Called after a pass ran; `changed` says whether it did anything."""
-        if self._before == CHANGED and changed:
+        if self._kept is not None and changed:
             self._print("Before", pass_name, self._kept)
+        self._kept = None
         wanted = self._after in (ALL, pass_name) or (self._after == CHANGED and changed)
         if not wanted and self._folder is None:
             return

@@ -33,7 +33,7 @@ DeviceOption = Annotated[
 ]
 
 
-def _argument(device: Device) -> str | None:
+def device_argument(device: Device) -> str | None:
     """What tritloom.runtime.load takes: None is the board."""
     on_board = device is Device.board or (device is Device.auto and BOARD_SIGN.exists())
     return None if on_board else "emulated"
@@ -61,14 +61,15 @@ def generate(
     """Continue a prompt: the text appears on stdout as it is generated."""
     from tritloom.runtime import load
 
-    where = _argument(device)
+    where = device_argument(device)
     with working("loading the bundle"):
         session = load(bundle, device=where)
     with session:
+        start = prompt if session.tokenizer is not None else token_ids(prompt)
         if not as_json:
             _write(prompt)
         result = session.generate(
-            prompt,
+            start,
             max_new_tokens=count,
             do_sample=sample,
             temperature=temperature,
@@ -89,8 +90,16 @@ def generate(
             }
         )
         return
-    _write("\n")
+    _write("\n" if result.text is not None else f" {' '.join(map(str, result.tokens))}\n")
     note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({_label(where)})")
+
+
+def token_ids(text: str) -> list[int]:
+    """The prompt of a model that came without a tokenizer: numbers."""
+    try:
+        return [int(word) for word in text.split()]
+    except ValueError as error:
+        raise InputError("the bundle has no tokenizer", "give token ids: --prompt '1 2 3'") from error
 
 
 def _write(text: str) -> None:
@@ -115,7 +124,7 @@ def run(
     from tritloom.runtime import load
 
     feeds = _read(inputs)
-    with working("running"), load(bundle, device=_argument(device)) as session:
+    with working("running"), load(bundle, device=device_argument(device)) as session:
         names = [tensor.name for tensor in session.get_outputs()]
         results = session.run(names, feeds)
     with output.open("wb") as stream:

@@ -30,8 +30,8 @@ def verify(
 ) -> None:
     """Compare a bundle with onnxruntime and with the interpreter.
 
-    Exit code 1 where they differ by more than the contract of docs/numerics.md allows; the first
-    instruction that differs is named.
+    Exit code 1 where they differ by more than they may; the first instruction
+    that differs is named.
     """
     from tritloom.verify import verify_bundle
 

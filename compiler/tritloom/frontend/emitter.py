@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..ir.bindings import bind
 from ..ir.locations import location
 from ..ir.mlir import LocationAttr, ModuleOp, Operation, SSAValue
-from ..ir.store import WeightStore, trits_hash
+from ..ir.store import WeightStore
 from ..ir.tern import (
     FillOp,
     LoadOp,
@@ -66,17 +66,26 @@ class Emitter:
         """Append an operation; its results hold the values of these tensors."""
         if self._location is not None:
             op.location = self._location
-        names = [tensor.name or "" if tensor is not None else "" for tensor in tensors]
-        bind(op, names)
-        for result, name in zip(op.results, names, strict=False):
-            if 0 < len(name) <= _LONGEST_HINT:
-                result.name_hint = _identifier(name)
+        self._bind(op, tensors)
         self.model.body.block.add_op(op)
         return op
+
+    def _bind(self, op: Operation, tensors: Sequence[ir.Value | None]) -> None:
+        names = [tensor.name or "" if tensor is not None else "" for tensor in tensors]
+        names += [""] * (len(op.results) - len(names))
+        bind(op, names)
+        for result, name in zip(op.results, names, strict=True):
+            if 0 < len(name) <= _LONGEST_HINT and (hint := _identifier(name)):
+                result.name_hint = re.sub(r"_(\d+)$", r".\1", hint)
 
     def value(self, op: Operation, *tensors: ir.Value | None) -> SSAValue:
         """Append an operation and return its first result."""
         return self.add(op, *tensors).results[0]
+
+    def name(self, value: SSAValue, tensor: ir.Value) -> None:
+        """Bind the only result of an operation afterwards."""
+        if isinstance(value.owner, Operation):
+            self._bind(value.owner, [tensor])
 
     def fill(self, number: float, length: int) -> SSAValue:
         """A vector of one number."""
@@ -138,11 +147,10 @@ class Emitter:
         """Symbol of a vector of ones: the gain of a norm without one."""
         return self.vector(constant_from(f"ones_{length}", np.ones(length, np.float32)))
 
-    def weight(self, source: TernarySource, scale: float) -> str:
+    def weight(self, source: TernarySource, scale: float, digest: str) -> str:
         """Symbol of a ternary matrix."""
         key = ("weight", source.key, scale)
         if key not in self._names:
-            digest = trits_hash(source.trits())
             name = self._symbol(
                 key,
                 source.constant.name,

@@ -98,10 +98,10 @@ def _feeds_product(graph: Graph) -> set[ir.Node]:
         if value is not None and value in constant
     ]
     while queue:
-        node = queue.pop().producer()
-        if node is not None and node not in found:
-            found.add(node)
-            queue.extend(value for value in node.inputs if value is not None)
+        producer = queue.pop().producer()
+        if producer is not None and producer not in found:
+            found.add(producer)
+            queue.extend(value for value in producer.inputs if value is not None)
     return found
 
 

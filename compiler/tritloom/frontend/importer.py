@@ -81,6 +81,16 @@ def _prepare(model: ir.Model, metadata: dict[str, str]) -> Graph:
 
 
 def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
+    try:
+        return _emit_verified(graph, cover)
+    except VerifyException as error:
+        raise InputError(
+            f"the model does not fit the compiler's form: {str(error).splitlines()[0]}",
+            "please report this model: the importer should have said so in its own words",
+        ) from error
+
+
+def _emit_verified(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
     emitter = Emitter(graph)
     values: dict[ir.Value, SSAValue] = {}
     wanted = roots(graph)
@@ -89,11 +99,5 @@ def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
         values[match.value] = match.emit(emitter, [values[operand] for operand in match.inputs])
     outputs = [values[value] for value in wanted[: len(emitter.outputs)]]
     module = emitter.finish(outputs, [values.get(state.source) for state in graph.states])
-    try:
-        module.verify()
-    except VerifyException as error:
-        raise InputError(
-            f"the model does not fit the compiler's form: {str(error).splitlines()[0]}",
-            "please report this model: the importer should have said so in its own words",
-        ) from error
+    module.verify()
     return module, emitter

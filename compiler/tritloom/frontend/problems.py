@@ -32,14 +32,22 @@ _OTHER_NORM = ("this normalisation is not supported", "use an RMSNorm: x / sqrt(
 _ADVICE = {
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL2"), _REDUCTION),
     **dict.fromkeys(("Round", "Floor", "Ceil"), _ROUNDING),
-    **dict.fromkeys(("Concat", "Transpose", "Where", "GatherElements", "GatherND", "ScatterND", "Pad", "Tile"), _MOVES_DATA),
+    **dict.fromkeys(
+        ("Concat", "Transpose", "Where", "GatherElements", "GatherND", "ScatterND", "Pad", "Tile"), _MOVES_DATA
+    ),
     **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _CONTROL_FLOW),
     **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
     **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
     **dict.fromkeys(("LayerNormalization", "BatchNormalization", "GroupNormalization"), _OTHER_NORM),
     "Tanh": ("the vector unit has no such function", "write it as 2*Sigmoid(2*x) - 1"),
-    "Gather": ("only rows of a constant table, picked by the token, can be gathered", "move other look-ups out of the model"),
-    "Cast": ("activations are float32", "export the model in float32 (weights and tables may be int8, float16, bfloat16)"),
+    "Gather": (
+        "only rows of a constant table, picked by the token, can be gathered",
+        "move other look-ups out of the model",
+    ),
+    "Cast": (
+        "activations are float32",
+        "export the model in float32 (weights and tables may be int8, float16, bfloat16)",
+    ),
 }
 _UNKNOWN = (
     "there is no such operation on the engine",

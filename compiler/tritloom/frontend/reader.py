@@ -7,7 +7,6 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from ..errors import InputError
@@ -70,8 +69,10 @@ def _check_container(path: Path) -> None:
 
 
 def _load(path: Path) -> ir.Model:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+
     try:
-        return ir.load(str(path), format="protobuf")
+        return ir.load(str(path.absolute()), format="protobuf")
     except (DecodeError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is damaged: {_first_line(error)}", _TRUNCATED_HINT) from error
 

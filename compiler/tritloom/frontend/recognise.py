@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from ..errors import InputError
 from .graph import Graph
 from .patterns import PATTERNS, Match
 from .problems import Refusal, refusal_error, shape_text, unsupported
@@ -80,7 +81,10 @@ def _match(graph: Graph, value: ir.Value) -> Match | Refusal:
     if first is not None:
         return first
     if node is None:
-        raise ValueError(f"graph input '{value.name}' is used as an activation")
+        raise InputError(
+            f"input '{value.name}' is used as an activation, but it is neither a state nor float32",
+            "only the rows of an embedding table may depend on the token",
+        )
     if graph.width(value) is None and not node.domain:
         return Refusal(
             node,
@@ -108,8 +112,8 @@ def in_order(cover: Cover, wanted: Iterable[ir.Value]) -> list[Match]:
             order.append(match)
             continue
         stack.append((value, True))
-        deepest_last = sorted(reversed(match.inputs), key=lambda operand: depth[operand])
-        stack.extend((operand, False) for operand in deepest_last if operand not in placed)
+        deepest_first = sorted(match.inputs, key=lambda operand: depth[operand], reverse=True)
+        stack.extend((operand, False) for operand in reversed(deepest_first) if operand not in placed)
     return order
 
 

@@ -72,7 +72,7 @@ def pin_dimensions(model: ir.Model, token: ir.Value) -> bool:
             unresolved.append(f"{shape_text(value)} of input '{value.name}'")
             continue
         pinned = [1 if not isinstance(dim, int) else dim for dim in shape]
-        if any(dim != 1 for dim in pinned[:free]):
+        if any(dim != 1 for dim in pinned[:free]) or 0 in pinned:
             raise InputError(
                 f"input '{value.name}' has shape {shape_text(value)}: more than one position",
                 f"export one decoding step: {_ACCEPTED}",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..ir.store import trits_hash
 from .constants import Constant, check_finite
 
 TIE = 1e-5
@@ -45,6 +46,15 @@ class TernarySource:
     @property
     def cols(self) -> int:
         return self.constant.shape[0 if self.transposed else 1]
+
+    def facts(self) -> tuple[float, str]:
+        """The scale of the stored values, and the hash of the trits.
+
+        Raises:
+            InputError: the values are not ternary, or not finite.
+        """
+        trits, scale = self.read()
+        return scale, trits_hash(trits)
 
     def read(self) -> tuple[Trits, float]:
         """Trits [rows, cols], and the scale that the stored values have.

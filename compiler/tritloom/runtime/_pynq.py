@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from .manifest import VLNV
 if TYPE_CHECKING:
 
     class Device:
-        """pynq.pl_server.device.Device"""
+        """pynq.pl_server.device.Device."""
 
         capabilities: dict[str, bool]
         devices: list[Device]
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         def post_download(self, *args: Any) -> None: ...
 
     class PynqBuffer(npt.NDArray[Any]):
-        """pynq.buffer.PynqBuffer"""
+        """pynq.buffer.PynqBuffer."""
 
         device: Any
         device_address: int
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         def invalidate(self) -> None: ...
 
     class Overlay:
-        """pynq.Overlay"""
+        """pynq.Overlay."""
 
         ip_dict: dict[str, dict[str, Any]]
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         def is_loaded(self) -> bool: ...
 
     class DefaultIP:
-        """pynq.DefaultIP"""
+        """pynq.DefaultIP."""
 
         def __init__(self, description: dict[str, Any]) -> None: ...
         def read(self, offset: int = 0) -> int: ...
@@ -65,14 +65,14 @@ else:
         import pynq
         from pynq import DefaultIP, Overlay
         from pynq.buffer import PynqBuffer
-        from pynq.interrupt import _InterruptController as InterruptController
+        from pynq.interrupt import _InterruptController as InterruptController  # noqa: F401 (for the emulated device)
         from pynq.pl_server.device import Device
-        from pynqmetadata.frontends import Metadata
+        from pynqmetadata.frontends import Metadata  # noqa: F401
 
         try:  # pynq 4
             from pynqmetadata.views.runtime import RuntimeMetadataParser
         except ImportError:  # pynq 3
-            from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
+            from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser  # noqa: F401
     except ImportError as error:
         raise DeviceError(
             f"the package pynq cannot be imported: {error}",
@@ -87,7 +87,7 @@ _PYNQ_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, O
 class TritloomIP(KernelDriver, DefaultIP):
     """The driver that pynq gives the kernel in any overlay, once this module is imported."""
 
-    bindto = [VLNV]
+    bindto: ClassVar[list[str]] = [VLNV]
 
     def __init__(self, description: dict[str, Any]) -> None:
         DefaultIP.__init__(self, description=description)

@@ -116,9 +116,7 @@ class ByteLevelBpe:
         try:
             self._read(document)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(
-                f"tokenizer.json is malformed: {error!r}", "compile the bundle again"
-            ) from error
+            raise BundleError(f"tokenizer.json is malformed: {error!r}", "compile the bundle again") from error
 
     def _read(self, document: Mapping[str, Any]) -> None:
         model = document["model"]

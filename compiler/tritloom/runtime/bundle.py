@@ -91,17 +91,13 @@ class Bundle:
 
 def _expected_files(manifest: Manifest) -> dict[str, tuple[int | None, str]]:
     """Every file that the manifest names: path -> (bytes or None, sha256)."""
-    expected: dict[str, tuple[int | None, str]] = {
-        name: (None, digest) for name, digest in manifest.files.items()
-    }
+    expected: dict[str, tuple[int | None, str]] = {name: (None, digest) for name, digest in manifest.files.items()}
     listed = [(image.file, image.bytes, image.sha256) for image in manifest.program.images]
     if (tokenizer := manifest.program.tokenizer) is not None:
         listed.append((tokenizer.file, -1, tokenizer.sha256))
     for name, size, digest in listed:
         if name in expected and expected[name][1] != digest:
-            raise BundleError(
-                f"manifest.json: two different sha256 for {name}", "compile the bundle again"
-            )
+            raise BundleError(f"manifest.json: two different sha256 for {name}", "compile the bundle again")
         expected[name] = (size if size >= 0 else None, digest)
     return expected
 
@@ -126,6 +122,4 @@ def _sha256(path: Path) -> str:
 
 
 def _outside(name: str) -> BundleError:
-    return BundleError(
-        f"manifest.json: the path {name!r} leaves the bundle's folder", "compile the bundle again"
-    )
+    return BundleError(f"manifest.json: the path {name!r} leaves the bundle's folder", "compile the bundle again")

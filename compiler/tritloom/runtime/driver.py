@@ -152,13 +152,20 @@ class KernelDriver:
         if self.interrupt is None:
             raise DeviceError("the overlay's interrupt is not connected", "load with wait='poll'")
         if loop.is_running():
-            raise DeviceError(
-                "an asyncio loop is running in this thread (a notebook?)", "load with wait='poll'"
-            )
+            raise DeviceError("an asyncio loop is running in this thread (a notebook?)", "load with wait='poll'")
         try:
             loop.run_until_complete(asyncio.wait_for(self._isr(self.interrupt), timeout))
         except asyncio.TimeoutError:
             raise self._timeout(timeout) from None
+
+    def settle(self, seconds: float) -> bool:
+        """Wait for at most `seconds` until the kernel is idle; whether it is."""
+        end = time.monotonic() + seconds
+        while not self.read(CTRL) & (AP_IDLE | AP_DONE):
+            if time.monotonic() > end:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
 
     async def _isr(self, interrupt: Interrupt) -> None:
         # The controller keeps a level latched that it acknowledged while the line was high, so a wait
@@ -181,7 +188,8 @@ class KernelDriver:
     def counters(self, seconds: float) -> Counters:
         """The counters of the last start, which took `seconds`."""
         names = ("cycles", "busy", "starved", "waiting", "count")
-        return Counters(*(self.result(name) for name in names), seconds=seconds)
+        cycles, busy, starved, waiting, tokens = (self.result(name) for name in names)
+        return Counters(cycles, busy, starved, waiting, tokens, seconds)
 
     def dump(self) -> str:
         """The registers as text, the control register decoded: one line a group."""

@@ -100,6 +100,4 @@ def _bad(path: str, wanted: str, value: object) -> BundleError:
     shown = repr(value)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     name = f"`{path}`" if path else "the document"
-    return BundleError(
-        f"manifest.json: {name} should be {wanted}, not {shown}", "compile the bundle again"
-    )
+    return BundleError(f"manifest.json: {name} should be {wanted}, not {shown}", "compile the bundle again")

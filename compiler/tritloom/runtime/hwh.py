@@ -73,13 +73,11 @@ def _registers(module: ElementTree.Element) -> Iterable[tuple[str, tuple[int, in
         yield register.get("NAME", ""), (offset, int(values.get("SIZE", "32"), 0))
 
 
-def _match(
-    file: str, registers: Mapping[str, tuple[int, int]], args: Iterable[Argument]
-) -> dict[str, Register]:
+def _match(file: str, registers: Mapping[str, tuple[int, int]], args: Iterable[Argument]) -> dict[str, Register]:
     problems: list[str] = []
     matched: dict[str, Register] = {}
     for name, offset in CONTROL.items():
-        if registers.get(name, (offset, 32))[0] != offset or name == "CTRL" and name not in registers:
+        if registers.get(name, (offset, 32))[0] != offset or (name == "CTRL" and name not in registers):
             problems.append(f"{name} is not at 0x{offset:02x} (ap_ctrl_hs)")
     for arg in args:
         found = _find(arg.name, registers)

@@ -316,9 +316,7 @@ def _program(part: Fields, kernel: Kernel) -> Program:
 
 
 def _tensors(part: Fields, key: str) -> tuple[Tensor, ...]:
-    return tuple(
-        Tensor(item.text("name"), item.text("dtype"), item.shape("shape")) for item in part.items(key)
-    )
+    return tuple(Tensor(item.text("name"), item.text("dtype"), item.shape("shape")) for item in part.items(key))
 
 
 def _images(part: Fields) -> tuple[Image, ...]:
@@ -342,8 +340,7 @@ def _cycles(part: Fields | None) -> float:
 def _check_program(program: Program, kernel: Kernel, embedding: Fields) -> None:
     if program.kernel != kernel.hash:
         raise BundleError(
-            f"the program was compiled for kernel {program.kernel[:12]}, the bundle's kernel is"
-            f" {kernel.hash[:12]}",
+            f"the program was compiled for kernel {program.kernel[:12]}, the bundle's kernel is {kernel.hash[:12]}",
             "compile the model for this kernel: `tritloom compile --overlay DIR`",
         )
     rows = embedding.integer("rows", low=1, high=2**31)
@@ -357,14 +354,10 @@ def _check_program(program: Program, kernel: Kernel, embedding: Fields) -> None:
     needed |= {f"port{p}": port_bytes for p in range(kernel.limits.ports)}
     sizes = {image.name: image.bytes for image in program.images}
     if sizes.keys() != needed.keys() or len(program.images) != len(sizes):
-        raise BundleError(
-            "manifest.json: the images should be " + ", ".join(sorted(needed)), _RECOMPILE
-        )
+        raise BundleError("manifest.json: the images should be " + ", ".join(sorted(needed)), _RECOMPILE)
     for name, size in needed.items():
         if sizes[name] < max(size, 1):
-            raise BundleError(
-                f"manifest.json: image `{name}` has {sizes[name]} bytes, {size} are needed", _RECOMPILE
-            )
+            raise BundleError(f"manifest.json: image `{name}` has {sizes[name]} bytes, {size} are needed", _RECOMPILE)
     for state in program.states:
         if state.offset + state.size > program.state_words:
             raise BundleError(f"manifest.json: state `{state.input}` lies outside the state", _RECOMPILE)
@@ -372,7 +365,6 @@ def _check_program(program: Program, kernel: Kernel, embedding: Fields) -> None:
         raise BundleError("manifest.json: logits_stride or row_bytes is impossible", _RECOMPILE)
     if len(program.inputs) != 1 or len(program.outputs) != 1 or rows < program.vocab:
         raise BundleError(
-            "manifest.json: a language model has one input, one output and a row of the embedding"
-            " for each token",
+            "manifest.json: a language model has one input, one output and a row of the embedding for each token",
             _RECOMPILE,
         )

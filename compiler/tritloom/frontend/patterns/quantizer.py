@@ -1,7 +1,8 @@
 """The absmax quantiser: `q = clamp(round(x * s), -128, 127)`, `s = 127 / max(max|x|, 1e-5)`.
 
 torch.onnx.export (dynamo) writes Abs, ReduceMax, Clip, Reciprocal, Mul, then Mul, Round, Clip; the legacy exporter
-writes Div for Reciprocal and Mul. The step may divide (`x / (A/127)`) or multiply, with or without the clamp and the floor.
+writes Div for Reciprocal and Mul. The step may divide (`x / (A/127)`) or multiply, with or without the clamp and the
+floor.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 torch.onnx.export (dynamo) writes Pow(x, 2), ReduceMean, Add, Sqrt, Reciprocal, Mul, Mul; the legacy exporter writes Div
 for the last but one; both write Mul(x, x) where the model did. Common subexpressions may be shared: one core,
-several gains. From opset 23 there is RMSNormalization, and onnxruntime's SimplifiedLayerNormalization before it.
+several gains. From opset 23 there is RMSNormalization.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from ..constants import Constant
 from ..emitter import Emitter
 from ..graph import Graph, float_attribute, int_attribute, reduces_last_axis
 from .base import Match
-
-_FUSED = (("", "RMSNormalization"), ("", "SimplifiedLayerNormalization"), ("com.microsoft", "SimplifiedLayerNormalization"))
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,8 @@ def _nearby_root(graph: Graph, value: ir.Value, depth: int = 3) -> Root | None:
 
 
 def _match_fused(graph: Graph, value: ir.Value) -> RmsNormMatch | None:
-    node = value.producer()
-    if node is None or (node.domain, node.op_type) not in _FUSED or value is not node.outputs[0]:
+    node = graph.producer(value, "RMSNormalization")
+    if node is None:
         return None
     x, gain = graph.operands(node)[:2]
     shape, constant = graph.shape(x), graph.constant(gain)

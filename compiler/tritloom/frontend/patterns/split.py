@@ -1,6 +1,7 @@
 """Parts of a vector: Split on the last axis, and Slice with constant bounds.
 
-torch.onnx.export writes Split for chunk (dynamo: `num_outputs`; legacy: sizes as attribute or input) and Slice for x[a:b].
+torch.onnx.export writes Split for chunk (dynamo: `num_outputs`; legacy: sizes as attribute or input), and Slice for
+x[a:b].
 """
 
 from __future__ import annotations

@@ -66,9 +66,7 @@ def _compiler() -> str:
                 f"the emulated device compiles the kernel, but `{program}` is not installed",
                 "install make and g++ (Debian: apt-get install make g++), or set CXX",
             )
-    found = subprocess.run(
-        [*command.split(), "--version"], capture_output=True, text=True, check=False, timeout=60
-    )
+    found = subprocess.run([*command.split(), "--version"], capture_output=True, text=True, check=False, timeout=60)
     return found.stdout.split("\n", 1)[0]
 
 

@@ -112,8 +112,14 @@ class EmulatedDevice(Device):
         parser = RuntimeMetadataParser(Metadata(input=str(hwh)))
         self.arch = "armv7l" if self._kernel().family == "zynq" else "aarch64"
         parser.mem_dict["PSDDR"] = {
-            **{"raw_type": 2, "used": 1, "base_address": BASE, "size": self.memory.size},
-            **{"type": "DDR4", "streaming": False, "idx": 0, "tag": "PSDDR"},
+            "raw_type": 2,
+            "used": 1,
+            "base_address": BASE,
+            "size": self.memory.size,
+            "type": "DDR4",
+            "streaming": False,
+            "idx": 0,
+            "tag": "PSDDR",
         }
         parser.refresh_hierarchy_dict()
         if not CLOCKS_BY_DEVICE:
@@ -150,9 +156,7 @@ class EmulatedDevice(Device):
 
     def _kernel(self) -> Kernel:
         if self._bundle is None:
-            raise DeviceError(
-                "the emulated device has no kernel", "open the bundle with tritloom.runtime.load"
-            )
+            raise DeviceError("the emulated device has no kernel", "open the bundle with tritloom.runtime.load")
         return self._bundle.kernel
 
     def _model(self, entry: dict[str, Any], bit: Path) -> RegisterFile:
@@ -198,7 +202,7 @@ class EmulatedDevice(Device):
         return self
 
     def get_memory(self, description: Any) -> EmulatedDevice:
-        """``overlay.PSDDR``"""
+        """What ``overlay.PSDDR`` is."""
         return self
 
     def allocate(self, shape: Any, dtype: npt.DTypeLike = "u4", **options: Any) -> EmulatedBuffer:
@@ -210,9 +214,7 @@ class EmulatedDevice(Device):
         nbytes = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
         block = self.memory.allocate(nbytes)
         window = memoryview(self.memory.host_map)[block.offset : block.offset + nbytes]
-        buffer = EmulatedBuffer(
-            shape, dtype, device=self, bo=block, device_address=BASE + block.offset, buffer=window
-        )
+        buffer = EmulatedBuffer(shape, dtype, device=self, bo=block, device_address=BASE + block.offset, buffer=window)
         buffer._release = weakref.finalize(buffer, self.memory.free, block)
         return buffer
 

@@ -56,8 +56,7 @@ def _argument(arg: Argument, offset: int) -> tuple[str, int]:
     access = _RO if arg.kind == "out" else _WO
     names = [arg.name] if words == 1 else [f"{arg.name}_{word + 1}" for word in range(words)]
     text = "".join(
-        _register(name, offset + 4 * word, access, [(arg.name, 0, access, 32)])
-        for word, name in enumerate(names)
+        _register(name, offset + 4 * word, access, [(arg.name, 0, access, 32)]) for word, name in enumerate(names)
     )
     if arg.kind != "out":
         return text, offset + 4 * (words + 1)

@@ -22,7 +22,9 @@ Trace = Callable[[int, int, int, str, npt.NDArray[np.generic]], None]
 
 GREEDY, LOGITS_LAST, LOGITS_ALL = 1, 2, 4
 _MAX_PORTS = 32
-_EMBED, _LINEAR, _LOGITS = 1, 3, 4
+_EMBED, _LINEAR, _VECTOR = 1, 3, 4
+_HGRN, _LOGITS = 3, 4
+_STATE_FLAGS = 4 | 8
 _EMBED_BYTES = {0: 4, 1: 2, 2: 2}
 _CONTROL_BYTES = 4096
 _TRACE_DTYPES = {"codes": np.int8, "acc": np.int32}
@@ -128,11 +130,9 @@ class KernelModel:
     def _spans(self, inputs: Mapping[str, int]) -> dict[str, int]:
         """Bytes that the start accesses behind each pointer."""
         limits = self._limits
-        spans = {
-            f"port{p}": inputs["port_beats"] * limits.port_bits // 8 for p in range(limits.ports)
-        }
+        spans = {f"port{p}": inputs["port_beats"] * limits.port_bits // 8 for p in range(limits.ports)}
         instructions = min(inputs["instructions"], limits.program_max)
-        table, stride = self._program_needs(inputs["program"], instructions)
+        table, state, stride = self._program_needs(inputs["program"], instructions)
         prompt, generated, mode = inputs["T"], inputs["N"], inputs["mode"]
         greedy = bool(mode & GREEDY)
         positions = prompt + (generated - 1 if greedy and generated else 0)
@@ -141,28 +141,36 @@ class KernelModel:
             "gains": inputs["gain_beats"] * 16,
             "program": instructions * 64,
             "embedding": table,
-            "state": limits.state_words * 4,
-            "tokens": prompt * 4,
-            "tokens_out": generated * 4 if greedy else 0,
+            "state": _whole_beats(state * 4),
+            "tokens": _whole_beats(prompt * 4),
+            "tokens_out": _whole_beats(generated * 4) if greedy else 0,
             "logits": rows * stride * 4,
             "topk": limits.topk * 8,
             "ctl": _CONTROL_BYTES,
         }
 
-    def _program_needs(self, address: int, instructions: int) -> tuple[int, int]:
-        """(bytes of the embedding table, floats of a row of logits) that the program asks for."""
-        if not instructions:
-            return 0, 0
-        words = self._memory.device_view(address, instructions * 64, "program").view(np.uint32)
-        table = stride = 0
-        for word in words.reshape(instructions, 16):
-            opcode, func = int(word[0]) & 0xFF, int(word[0]) >> 8 & 0xFF
-            if opcode == _EMBED and func in _EMBED_BYTES:
-                row = -(-int(word[1]) * _EMBED_BYTES[func] // 16) * 16
-                table = max(table, int(word[2]) * row)
-            elif opcode == _LINEAR and func == _LOGITS:
-                stride = max(stride, int(word[5]))
-        return table, stride
+    def _program_needs(self, address: int, instructions: int) -> tuple[int, int, int]:
+        """What the program asks for: bytes of the embedding table, floats of state and of a row of logits."""
+        table = state = stride = 0
+        if instructions:
+            words = self._memory.device_view(address, instructions * 64, "program").view(np.uint32)
+            for raw in words.reshape(instructions, 16):
+                word = [int(value) for value in raw]
+                opcode, func, flags = word[0] & 0xFF, word[0] >> 8 & 0xFF, word[0] >> 16
+                if opcode == _EMBED and func in _EMBED_BYTES:
+                    table = max(table, word[2] * _whole_beats(word[1] * _EMBED_BYTES[func]))
+                elif (opcode, func) == (_LINEAR, _LOGITS):
+                    stride = max(stride, word[5])
+                elif (opcode, func) == (_LINEAR, _HGRN):
+                    state = max(state, word[6] + word[2])
+                elif opcode == _VECTOR and flags & _STATE_FLAGS:
+                    state = max(state, word[6] + word[1])
+        return table, state, stride
+
+
+def _whole_beats(nbytes: int) -> int:
+    """The io port moves 16 bytes at a time."""
+    return -(-nbytes // 16) * 16
 
 
 class _Recorder:
@@ -182,5 +190,5 @@ class _Recorder:
             dtype = np.dtype(_TRACE_DTYPES.get(name, np.float32))
             copy = np.frombuffer(ctypes.string_at(data, count * dtype.itemsize), dtype)
             self._trace(number, instruction, position, name, copy)
-        except Exception as error:  # raised again after the call
+        except Exception as error:  # noqa: BLE001 (raised again after the call)
             self.error = error

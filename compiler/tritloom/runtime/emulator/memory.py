@@ -62,22 +62,22 @@ class Memory:
             MemoryError: there is none.
         """
         with self._lock:
-            at, index = 0, 0
-            for index, block in enumerate([*self._blocks, Block(self.size, 0)]):
-                if Block(at, nbytes).end <= block.offset:
-                    break
-                at = block.end
-            else:
-                used = sum(block.end - block.offset for block in self._blocks)
-                raise MemoryError(
-                    f"emulated CMA exhausted: {nbytes:,} bytes asked for, {used:,} of {self.size:,} in use"
-                )
-            new = Block(at, nbytes)
-            self._blocks.insert(index, new)
+            new = self._gap(nbytes)
+            self._blocks = sorted([*self._blocks, new], key=lambda block: block.offset)
         if nbytes <= _POISON_LIMIT:
-            self._host[at : new.end] = 0xA5
-            self._device[at : new.end] = 0x5A
+            self._host[new.offset : new.end] = 0xA5
+            self._device[new.offset : new.end] = 0x5A
         return new
+
+    def _gap(self, nbytes: int) -> Block:
+        at = 0
+        for block in [*self._blocks, Block(self.size, 0)]:
+            new = Block(at, nbytes)
+            if new.end <= block.offset:
+                return new
+            at = block.end
+        used = sum(block.end - block.offset for block in self._blocks)
+        raise MemoryError(f"emulated CMA exhausted: {nbytes:,} bytes asked for, {used:,} of {self.size:,} in use")
 
     def free(self, block: Block) -> None:
         """Give a block back, and its pages to the system; harmless when repeated."""
@@ -106,7 +106,7 @@ class Memory:
         with self._lock:
             for block in self._blocks:
                 room = -(-(block.offset + block.nbytes) // _WORD) * _WORD - offset
-                if block.offset <= offset and 0 < room:
+                if block.offset <= offset and room > 0:
                     if nbytes <= room:
                         return self._device[offset : offset + nbytes]
                     if offset < block.end:

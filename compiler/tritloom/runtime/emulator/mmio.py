@@ -56,7 +56,7 @@ class RegisterArray:
             self._bus.write_registers(self._address(int(index)), data)
             return
         places = range(*index.indices(self.size))
-        for place, item in zip(places, np.broadcast_to(np.asarray(value), (len(places),))):
+        for place, item in zip(places, np.broadcast_to(np.asarray(value), (len(places),)), strict=True):
             self[place] = item
 
     def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:

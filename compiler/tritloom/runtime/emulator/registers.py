@@ -83,7 +83,7 @@ class HlsKernel(RegisterFile):
             outputs = self._run(self._inputs())
         except TritloomRuntimeError as error:
             self._finish({}, error)
-        except Exception as error:  # a thread's error would be lost otherwise
+        except Exception as error:  # noqa: BLE001 (a thread's error would be lost otherwise)
             self._finish({}, DeviceError(f"the emulated kernel failed: {type(error).__name__}: {error}"))
         else:
             self._finish(outputs, None)

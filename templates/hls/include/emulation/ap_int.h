@@ -1,5 +1,6 @@
-// Integers of any width for a host compiler: the few operations of ap_int and ap_uint that the kernels use.
-// Up to 64 bits a value is one native integer; wider ones, which serve as memory words, are little-endian limbs.
+// Integers of any width for a host compiler: the few operations of ap_int and ap_uint that the
+// kernels use. Up to 64 bits a value is one native integer; wider ones, which serve as memory
+// words, are little-endian limbs.
 #ifndef TRITLOOM_EMULATION_AP_INT_H
 #define TRITLOOM_EMULATION_AP_INT_H
 
@@ -89,7 +90,9 @@ class ap_uint {
   template <int V>
   friend class ap_uint;
 
-  static constexpr uint64_t mask(int bits) { return bits >= 64 ? ~uint64_t(0) : (uint64_t(1) << bits) - 1; }
+  static constexpr uint64_t mask(int bits) {
+    return bits >= 64 ? ~uint64_t(0) : (uint64_t(1) << bits) - 1;
+  }
 
   uint64_t get(int high, int low) const {
     const int width = high - low + 1;

@@ -11,7 +11,7 @@
 extern "C" {
 
 struct tritloom_call {
-  const void *port[32];
+  const void* port[32];
   const void *gains, *program, *embedding;
   void* state;
   const void* tokens;
@@ -19,8 +19,8 @@ struct tritloom_call {
   uint32_t mode, T, B, N, stop_token, instructions, port_beats, gain_beats;
   uint32_t status, count;
   uint64_t cycles, busy, starved, waiting;
-  void (*trace)(void* user, uint32_t pass, uint32_t instruction, uint32_t position, const char* what,
-                const void* data, uint32_t count);
+  void (*trace)(void* user, uint32_t pass, uint32_t instruction, uint32_t position,
+                const char* what, const void* data, uint32_t count);
   void* user;
 };
 
@@ -41,7 +41,9 @@ class FlushScope {
 
 #if defined(__SSE__)
   static constexpr bool SUPPORTED = true;
-  FlushScope() : saved_(_mm_getcsr()) { _mm_setcsr(wanted() ? saved_ | 0x8040u : saved_ & ~0x8040u); }
+  FlushScope() : saved_(_mm_getcsr()) {
+    _mm_setcsr(wanted() ? saved_ | 0x8040u : saved_ & ~0x8040u);
+  }
   ~FlushScope() { _mm_setcsr(saved_); }
 
  private:

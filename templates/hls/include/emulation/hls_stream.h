@@ -1,5 +1,6 @@
-// hls::stream for a host compiler. Sequential: a ring that grows, every process running to its end before the next.
-// Bounded: a ring of the real depth; a process that finds it empty or full gives way to the others.
+// hls::stream for a host compiler. Sequential: a ring that grows, every process running to its end
+// before the next. Bounded: a ring of the real depth; a process that finds it empty or full gives
+// way to the others.
 #ifndef TRITLOOM_EMULATION_HLS_STREAM_H
 #define TRITLOOM_EMULATION_HLS_STREAM_H
 

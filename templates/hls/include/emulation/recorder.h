@@ -12,15 +12,15 @@
 
 namespace emulation {
 
-typedef void (*TraceFunction)(void* user, uint32_t pass, uint32_t instruction, uint32_t position, const char* what,
-                              const void* data, uint32_t count);
+typedef void (*TraceFunction)(void* user, uint32_t pass, uint32_t instruction, uint32_t position,
+                              const char* what, const void* data, uint32_t count);
 
 // Values that pass by during an instruction, by position.
 struct Recorder {
   TraceFunction function = nullptr;
   void* user = nullptr;
-  std::vector<std::vector<int32_t> > acc;
-  std::vector<std::vector<float> > state, logit;
+  std::vector<std::vector<int32_t>> acc;
+  std::vector<std::vector<float>> state, logit;
 
   void clear(unsigned positions) {
     acc.assign(positions, std::vector<int32_t>());
@@ -68,7 +68,8 @@ inline void trace_logit(unsigned position, float value) {
 }
 
 template <class Config>
-std::vector<float> floats_of(const VectorMemory<Config>& vector, unsigned position, uint32_t address, uint32_t count) {
+std::vector<float> floats_of(const VectorMemory<Config>& vector, unsigned position,
+                             uint32_t address, uint32_t count) {
   std::vector<float> out(count);
   for (uint32_t i = 0; i < count; ++i) out[i] = (&vector[position][0][0])[address + i];
   return out;
@@ -98,9 +99,10 @@ void trace_position(const emulation::TracePoint& point, const Instruction& op, u
 }
 
 template <class Config>
-void trace_instruction(const Instruction& op, uint32_t pass, uint32_t instruction, uint32_t first, unsigned active,
-                       const VectorMemory<Config>& vector, const CodeMemory<Config>& codes,
-                       const ScaleMemory<Config>& scales, const StateMemory<Config>& state) {
+void trace_instruction(const Instruction& op, uint32_t pass, uint32_t instruction, uint32_t first,
+                       unsigned active, const VectorMemory<Config>& vector,
+                       const CodeMemory<Config>& codes, const ScaleMemory<Config>& scales,
+                       const StateMemory<Config>& state) {
   emulation::Recorder& from = emulation::recorder();
   if (from.function == nullptr) return;
   for (unsigned b = 0; b < active; ++b) {

@@ -1,8 +1,10 @@
-// The bounded simulation: each process of a DATAFLOW region is a coroutine that runs until a stream stops it.
+// The bounded simulation: each process of a DATAFLOW region is a coroutine that runs until a stream
+// stops it.
 //
-// One processor thread runs them all, so a run is deterministic, needs no lock, and a deadlock is a fact rather than
-// a timeout: every live process is stopped, and none can be woken. It is reported with the names of processes and
-// streams; then each stopped process is unwound by an exception thrown from the operation that holds it.
+// One processor thread runs them all, so a run is deterministic, needs no lock, and a deadlock is a
+// fact rather than a timeout: every live process is stopped, and none can be woken. It is reported
+// with the names of processes and streams; then each stopped process is unwound by an exception
+// thrown from the operation that holds it.
 #ifndef TRITLOOM_EMULATION_REGION_H
 #define TRITLOOM_EMULATION_REGION_H
 
@@ -25,7 +27,7 @@ struct Process {
   std::string name;
   std::function<void()> body;
   Process* parent = nullptr;  // the process whose region this one belongs to
-  unsigned children = 0;      // live processes of the region that this process is in
+  unsigned children = 0;  // live processes of the region that this process is in
   bool runnable = true;
   std::string stopped_by;  // what it waits for
   void* stack = nullptr;
@@ -129,7 +131,8 @@ class Scheduler {
       stacks_.pop_back();
       return stack;
     }
-    void* stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED) throw std::bad_alloc();
     return stack;
   }
@@ -189,7 +192,8 @@ class Scheduler {
     if (!failing_) {
       failing_ = true;
       report_ = "deadlock: every process is stopped";
-      for (const Process* process : live_) report_ += "\n  " + process->name + " " + process->stopped_by;
+      for (const Process* process : live_)
+        report_ += "\n  " + process->name + " " + process->stopped_by;
     }
     for (Process* process : live_) {
       if (process->children == 0) return process;
@@ -211,7 +215,9 @@ class Scheduler {
 
 inline void wait_for_memory(const char* what) { Scheduler::instance().watch_memory(what); }
 inline void memory_changed() { Scheduler::instance().memory_changed(); }
-inline void on_main_stack(const std::function<void()>& call) { Scheduler::instance().on_main_stack(call); }
+inline void on_main_stack(const std::function<void()>& call) {
+  Scheduler::instance().on_main_stack(call);
+}
 
 // A DATAFLOW region: launch its processes, then join them.
 class Region {
@@ -223,13 +229,16 @@ class Region {
   void join() { Scheduler::instance().join(); }
 };
 
-// The two ends of a stream: who waits at them. A poll (empty, full, read_nb, write_nb) answers "no" once; a second
-// one in a row by the same process waits, since a process that asks again has nothing else to do.
+// The two ends of a stream: who waits at them. A poll (empty, full, read_nb, write_nb) answers "no"
+// once; a second one in a row by the same process waits, since a process that asks again has
+// nothing else to do.
 class StreamEnds {
  public:
   explicit StreamEnds(const char* name) : name_(name) {}
 
-  void rename(const char* name, unsigned index) { name_ = std::string(name) + "[" + std::to_string(index) + "]"; }
+  void rename(const char* name, unsigned index) {
+    name_ = std::string(name) + "[" + std::to_string(index) + "]";
+  }
 
   void wait_data() { wait(reader_, "waits for data: stream " + name_ + " is empty"); }
   void wait_room() { wait(writer_, "waits for room: stream " + name_ + " is full"); }

@@ -10,14 +10,15 @@ namespace loom {
 
 // Cycles of the array, by what it did.
 struct Activity {
-  uint64_t busy;     // took a beat of every port
+  uint64_t busy;  // took a beat of every port
   uint64_t starved;  // a port had none
   uint64_t waiting;  // the vector unit had no room for a finished group
 };
 
 // Codes of one slice, all positions: one word of each bank.
 template <class Config>
-void fetch_codes(const CodeMemory<Config>& codes, uint32_t word, int8_t slice_codes[Config::BATCH][SLICE_TRITS]) {
+void fetch_codes(const CodeMemory<Config>& codes, uint32_t word,
+                 int8_t slice_codes[Config::BATCH][SLICE_TRITS]) {
 #pragma HLS INLINE
   for (unsigned b = 0; b < Config::BATCH; ++b) {
 #pragma HLS UNROLL
@@ -30,8 +31,8 @@ void fetch_codes(const CodeMemory<Config>& codes, uint32_t word, int8_t slice_co
 
 // The decoder serves all positions; those that a short pass leaves idle keep their accumulators.
 template <class Config>
-void accumulate(const ap_uint<SLICE_BITS>& slice, const CodeMemory<Config>& codes, uint32_t word, unsigned active,
-                unsigned row, Group<Config>& sums) {
+void accumulate(const ap_uint<SLICE_BITS>& slice, const CodeMemory<Config>& codes, uint32_t word,
+                unsigned active, unsigned row, Group<Config>& sums) {
 #pragma HLS INLINE
   Trit trits[SLICE_TRITS];
   int8_t slice_codes[Config::BATCH][SLICE_TRITS];
@@ -47,8 +48,8 @@ void accumulate(const ap_uint<SLICE_BITS>& slice, const CodeMemory<Config>& code
 
 #ifndef __SYNTHESIS__
 template <class Config>
-void accumulate(const uint8_t* slice, const CodeMemory<Config>& codes, uint32_t word, unsigned active, unsigned row,
-                Group<Config>& sums) {
+void accumulate(const uint8_t* slice, const CodeMemory<Config>& codes, uint32_t word,
+                unsigned active, unsigned row, Group<Config>& sums) {
   int8_t trits[SLICE_TRITS];
   decode_slice(slice, trits);
   for (unsigned b = 0; b < active; ++b) {
@@ -59,8 +60,9 @@ void accumulate(const uint8_t* slice, const CodeMemory<Config>& codes, uint32_t 
 
 // `rows` rows in groups of SLICES, `slices` slices each. One group leaves every `slices` cycles.
 template <class Config, class Source>
-void dot_array(typename Source::Weights& weights, const CodeMemory<Config>& codes, uint32_t slot, uint32_t rows,
-               uint32_t slices, unsigned active, hls::stream<Group<Config> >& groups, Activity& activity) {
+void dot_array(typename Source::Weights& weights, const CodeMemory<Config>& codes, uint32_t slot,
+               uint32_t rows, uint32_t slices, unsigned active, hls::stream<Group<Config>>& groups,
+               Activity& activity) {
   typename Source::Beats beats;
   Group<Config> sums;
 #pragma HLS ARRAY_PARTITION variable = sums.acc complete dim = 0

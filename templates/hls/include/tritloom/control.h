@@ -1,4 +1,5 @@
-// The control page in memory: the host's stop word and the engine's progress word (docs/kernel.md, "Stopping early").
+// The control page in memory: the host's stop word and the engine's progress word (docs/kernel.md,
+// "Stopping early").
 #ifndef TRITLOOM_CONTROL_H
 #define TRITLOOM_CONTROL_H
 
@@ -15,13 +16,13 @@ constexpr uint32_t MODE_GREEDY = 1, MODE_LOGITS_LAST = 2, MODE_LOGITS_ALL = 4, M
                    MODE_SEQUENCES = 16, MODE_KNOWN = 31;
 
 // status codes
-constexpr uint32_t STATUS_DONE = 0, STATUS_OPCODE = 1, STATUS_LIMIT = 2, STATUS_TOKEN = 3, STATUS_ARGUMENT = 4,
-                   STATUS_RESERVED = 5;
+constexpr uint32_t STATUS_DONE = 0, STATUS_OPCODE = 1, STATUS_LIMIT = 2, STATUS_TOKEN = 3,
+                   STATUS_ARGUMENT = 4, STATUS_RESERVED = 5;
 
 struct Progress {
-  uint32_t done;      // passes finished
+  uint32_t done;  // passes finished
   uint32_t stopping;  // 1: no pass after `last` is wanted
-  uint32_t last;      // index of the last pass that is streamed
+  uint32_t last;  // index of the last pass that is streamed
 };
 
 inline Progress read_progress(const volatile Beat* page) {
@@ -53,9 +54,7 @@ inline bool stop_requested(const volatile Beat* page) {
 }
 
 // Tokens to generate: N counts only with GREEDY.
-inline uint32_t wanted_tokens(uint32_t mode, uint32_t N) {
-  return (mode & MODE_GREEDY) ? N : 0;
-}
+inline uint32_t wanted_tokens(uint32_t mode, uint32_t N) { return (mode & MODE_GREEDY) ? N : 0; }
 
 // Why a start is refused before anything is read; the governor and the engine must agree on it.
 template <class Config>

@@ -26,9 +26,10 @@ void add_level(const ap_int<W> in[2 * N], const bool carry[SLICE_TRITS], ap_int<
   }
 }
 
-// acc + sum of trit*code. A trit takes the code, its complement or zero; -x is ~x + 1, and that 1 enters as a
-// carry: 79 adders of the tree and the accumulator's take the 80 of them.
-inline int32_t dot_slice(const Trit trits[SLICE_TRITS], const int8_t codes[SLICE_TRITS], int32_t acc) {
+// acc + sum of trit*code. A trit takes the code, its complement or zero; -x is ~x + 1, and that 1
+// enters as a carry: 79 adders of the tree and the accumulator's take the 80 of them.
+inline int32_t dot_slice(const Trit trits[SLICE_TRITS], const int8_t codes[SLICE_TRITS],
+                         int32_t acc) {
 #pragma HLS INLINE
   ap_int<8> gated[80];
   bool carry[80];
@@ -61,7 +62,8 @@ inline int32_t dot_slice(const Trit trits[SLICE_TRITS], const int8_t codes[SLICE
 
 #ifndef __SYNTHESIS__
 // The same for a processor, which multiplies and adds bytes faster than it selects them.
-inline int32_t dot_slice(const int8_t trits[SLICE_TRITS], const int8_t codes[SLICE_TRITS], int32_t acc) {
+inline int32_t dot_slice(const int8_t trits[SLICE_TRITS], const int8_t codes[SLICE_TRITS],
+                         int32_t acc) {
   for (unsigned i = 0; i < SLICE_TRITS; ++i) acc += trits[i] * codes[i];
   return acc;
 }

@@ -41,9 +41,10 @@ constexpr uint32_t EXP_TABLE_BITS[256] = {
     0x3ff5257d, 0x3ff5cfa4, 0x3ff67a41, 0x3ff72555, 0x3ff7d0df, 0x3ff87ce1, 0x3ff9295a, 0x3ff9d64a,
     0x3ffa83b3, 0x3ffb3194, 0x3ffbdfed, 0x3ffc8ec0, 0x3ffd3e0c, 0x3ffdedd2, 0x3ffe9e11, 0x3fff4ecb};
 
-constexpr float EXP_C = 3.693299255e+02f;    // 0x1.715476p+8: 256 / ln 2
-constexpr float EXP_HI = 2.704620361e-03f;   // 0x1.628p-9: leading 10 bits of ln(2)/256; k*EXP_HI is exact
-constexpr float EXP_LO = 2.985812671e-06f;   // 0x1.90bfbep-19: the rest of it
+constexpr float EXP_C = 3.693299255e+02f;  // 0x1.715476p+8: 256 / ln 2
+constexpr float EXP_HI =
+    2.704620361e-03f;  // 0x1.628p-9: leading 10 bits of ln(2)/256; k*EXP_HI is exact
+constexpr float EXP_LO = 2.985812671e-06f;  // 0x1.90bfbep-19: the rest of it
 constexpr float SIGMOID_RANGE = 32.0f;
 
 // exp(t) for -32 <= t <= 0.

@@ -55,8 +55,8 @@ void embed_row(const Instruction& op, const Beat* table, uint32_t token, unsigne
 }
 
 template <class Config>
-void embed(const Instruction& op, const Beat* table, const uint32_t tokens[Config::BATCH], unsigned active,
-           VectorMemory<Config>& vector) {
+void embed(const Instruction& op, const Beat* table, const uint32_t tokens[Config::BATCH],
+           unsigned active, VectorMemory<Config>& vector) {
 #pragma HLS INLINE off
   for (unsigned b = 0; b < active; ++b) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = Config::BATCH

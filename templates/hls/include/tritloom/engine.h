@@ -1,4 +1,5 @@
-// The engine process: checks the program, then runs it once a pass until the prompt is taken and the tokens are made.
+// The engine process: checks the program, then runs it once a pass until the prompt is taken and
+// the tokens are made.
 #ifndef TRITLOOM_ENGINE_H
 #define TRITLOOM_ENGINE_H
 
@@ -21,11 +22,12 @@ struct Counters {
 
 // Positions of one pass.
 struct Pass {
-  uint32_t first;   // index of its first position
+  uint32_t first;  // index of its first position
   unsigned active;  // how many
 };
 
-// Passes of the prompt hold B positions each, the last one what is left; generated tokens come one a pass.
+// Passes of the prompt hold B positions each, the last one what is left; generated tokens come one
+// a pass.
 inline Pass pass_at(uint32_t pass, uint32_t prompt_passes, uint32_t T, uint32_t B) {
 #pragma HLS INLINE
   Pass result;
@@ -102,10 +104,11 @@ void store_top(const TopList<TOPK>& top, Beat* memory) {
   }
 }
 
-// The tokens of a pass: from the prompt, or the one just generated. False: one lies outside the table.
+// The tokens of a pass: from the prompt, or the one just generated. False: one lies outside the
+// table.
 template <class Config>
-bool fetch_tokens(const Beat* memory, const Pass& pass, uint32_t T, uint32_t generated, uint32_t limit,
-                  uint32_t tokens[Config::BATCH]) {
+bool fetch_tokens(const Beat* memory, const Pass& pass, uint32_t T, uint32_t generated,
+                  uint32_t limit, uint32_t tokens[Config::BATCH]) {
 #pragma HLS INLINE off
   bool inside = true;
   for (unsigned b = 0; b < pass.active; ++b) {
@@ -123,9 +126,10 @@ bool fetch_tokens(const Beat* memory, const Pass& pass, uint32_t T, uint32_t gen
 }
 
 template <class Config, class Source>
-void engine(typename Source::Weights& weights, typename Source::Gains& gains, const Beat* program_memory,
-            const Beat* embedding, Beat* state_memory, const Beat* tokens_memory, Beat* tokens_out, Beat* logits,
-            Beat* topk, volatile Beat* page, const Request& request, uint32_t* status, uint32_t* count,
+void engine(typename Source::Weights& weights, typename Source::Gains& gains,
+            const Beat* program_memory, const Beat* embedding, Beat* state_memory,
+            const Beat* tokens_memory, Beat* tokens_out, Beat* logits, Beat* topk,
+            volatile Beat* page, const Request& request, uint32_t* status, uint32_t* count,
             Counters& counters) {
   Beat program[Config::PROGRAM_MAX][INSTRUCTION_BEATS];
   VectorMemory<Config> vector;
@@ -165,8 +169,8 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains, co
 
     const uint32_t prompt_passes = words_for(request.T, request.B);
     const uint32_t wanted = wanted_tokens(request.mode, request.N);
-    uint32_t done = 0;    // passes run
-    uint32_t token = 0;   // the last one generated
+    uint32_t done = 0;  // passes run
+    uint32_t token = 0;  // the last one generated
     bool running = sound;
     clear_list(top);
     Beat token_beat = 0;
@@ -191,15 +195,16 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains, co
           } else if (op.opcode == QUANTIZE) {
             quantize<Config, Source>(op, pass.active, vector, gains, factor, codes, scales);
           } else if (op.opcode == LINEAR) {
-            linear<Config, Source>(op, pass.active, rows, weights, gains, codes, scales, vector, state, logits, top,
-                                   activity);
+            linear<Config, Source>(op, pass.active, rows, weights, gains, codes, scales, vector,
+                                   state, logits, top, activity);
           } else {
             vector_op<Config, Source>(op, pass.active, gains, vector, state);
           }
           counters.busy += activity.busy;
           counters.starved += activity.starved;
           counters.waiting += activity.waiting;
-          trace_instruction<Config>(op, done, index, pass.first, pass.active, vector, codes, scales, state);
+          trace_instruction<Config>(op, done, index, pass.first, pass.active, vector, codes, scales,
+                                    state);
         }
         ++done;
 
@@ -219,9 +224,11 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains, co
       }
     }
 
-    // An end before the last pass: the governor may have let the readers one pass ahead of `done`, or, when it
-    // never heard of pass `done` - 1, just to it. Announce the end, then take what was streamed.
-    const bool announced = result != STATUS_DONE;  // the word now in memory says `done`, not stopping
+    // An end before the last pass: the governor may have let the readers one pass ahead of `done`,
+    // or, when it never heard of pass `done` - 1, just to it. Announce the end, then take what was
+    // streamed.
+    const bool announced =
+        result != STATUS_DONE;  // the word now in memory says `done`, not stopping
     const uint32_t ahead = announced ? done + 2 : done + 1;
     uint32_t end = ahead < passes ? ahead : passes;  // passes that are streamed
     const Progress progress = {done, 1, end - 1};
@@ -229,7 +236,8 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains, co
     if (SEQUENTIAL) end = passes;
     for (uint32_t pass = done; pass < end; ++pass) {
 #pragma HLS LOOP_TRIPCOUNT min = 0 max = 2
-      drain_pass<Config>(weights, gains, request.port_beats, request.gain_beats / (Config::LANES / BEAT_WORDS));
+      drain_pass<Config>(weights, gains, request.port_beats,
+                         request.gain_beats / (Config::LANES / BEAT_WORDS));
     }
     if (sound) {
       store_state<Config>(state, facts.state_words, state_memory);
@@ -243,15 +251,17 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains, co
 // The engine as a process of the kernel's DATAFLOW region: plain scalars in, registers out.
 template <class Config>
 void engine_process(WeightStreams<Config>& weights, GainStream<Config>& gains, const Beat* program,
-                    const Beat* embedding, Beat* state, const Beat* tokens, Beat* tokens_out, Beat* logits, Beat* topk,
-                    volatile Beat* page, uint32_t mode, uint32_t T, uint32_t B, uint32_t N, uint32_t stop_token,
-                    uint32_t instructions, uint32_t port_beats, uint32_t gain_beats, uint32_t* status,
-                    uint32_t* count, uint64_t* busy, uint64_t* starved, uint64_t* waiting,
+                    const Beat* embedding, Beat* state, const Beat* tokens, Beat* tokens_out,
+                    Beat* logits, Beat* topk, volatile Beat* page, uint32_t mode, uint32_t T,
+                    uint32_t B, uint32_t N, uint32_t stop_token, uint32_t instructions,
+                    uint32_t port_beats, uint32_t gain_beats, uint32_t* status, uint32_t* count,
+                    uint64_t* busy, uint64_t* starved, uint64_t* waiting,
                     hls::stream<uint64_t>& finish) {
   const Request request = {mode, T, B, N, stop_token, instructions, port_beats, gain_beats};
   Counters counters;
-  engine<Config, StreamSource<Config> >(weights, gains, program, embedding, state, tokens, tokens_out, logits, topk,
-                                        page, request, status, count, counters);
+  engine<Config, StreamSource<Config>>(weights, gains, program, embedding, state, tokens,
+                                       tokens_out, logits, topk, page, request, status, count,
+                                       counters);
   *busy = counters.busy;
   *starved = counters.starved;
   *waiting = counters.waiting;

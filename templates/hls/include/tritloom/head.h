@@ -1,4 +1,5 @@
-// Epilogue of the head: logits leave for memory in bursts where asked for, the top-k list sees each one.
+// Epilogue of the head: logits leave for memory in bursts where asked for, the top-k list sees each
+// one.
 #ifndef TRITLOOM_HEAD_H
 #define TRITLOOM_HEAD_H
 
@@ -14,16 +15,16 @@ constexpr unsigned CHUNK_ROWS = CHUNK_BEATS * BEAT_WORDS;
 
 // Rows of the logit buffer that a pass writes.
 struct LogitRows {
-  bool all;        // each position's, from row `first`
-  bool last;       // the last position's, to row 0 (unless all)
+  bool all;  // each position's, from row `first`
+  bool last;  // the last position's, to row 0 (unless all)
   uint32_t first;  // index of the pass's first position
 };
 
 // rows row .. row+count-1 of the matrix: values to the chunk, the last position's to the list.
 template <class Config>
-void head_chunk(uint32_t row, uint32_t count, unsigned active, const float scale[Config::BATCH], unsigned& group_row,
-                Group<Config>& group, hls::stream<Group<Config> >& groups, Beat chunk[Config::BATCH][CHUNK_BEATS],
-                TopList<Config::TOPK>& top) {
+void head_chunk(uint32_t row, uint32_t count, unsigned active, const float scale[Config::BATCH],
+                unsigned& group_row, Group<Config>& group, hls::stream<Group<Config>>& groups,
+                Beat chunk[Config::BATCH][CHUNK_BEATS], TopList<Config::TOPK>& top) {
 #pragma HLS INLINE off
   for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
@@ -46,8 +47,9 @@ void head_chunk(uint32_t row, uint32_t count, unsigned active, const float scale
 }
 
 template <class Config>
-void write_chunk(uint32_t first_beat, uint32_t beats, uint32_t stride_beats, unsigned active, const LogitRows& wanted,
-                 const Beat chunk[Config::BATCH][CHUNK_BEATS], Beat* logits) {
+void write_chunk(uint32_t first_beat, uint32_t beats, uint32_t stride_beats, unsigned active,
+                 const LogitRows& wanted, const Beat chunk[Config::BATCH][CHUNK_BEATS],
+                 Beat* logits) {
 #pragma HLS INLINE off
   for (unsigned b = 0; b < active; ++b) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = Config::BATCH
@@ -65,8 +67,9 @@ void write_chunk(uint32_t first_beat, uint32_t beats, uint32_t stride_beats, uns
 }
 
 template <class Config>
-void head(const Instruction& op, unsigned active, const LogitRows& wanted, hls::stream<Group<Config> >& groups,
-          const ScaleMemory<Config>& scale_memory, Beat* logits, TopList<Config::TOPK>& top) {
+void head(const Instruction& op, unsigned active, const LogitRows& wanted,
+          hls::stream<Group<Config>>& groups, const ScaleMemory<Config>& scale_memory, Beat* logits,
+          TopList<Config::TOPK>& top) {
 #pragma HLS INLINE off
   float scale[Config::BATCH];
   Beat chunk[Config::BATCH][CHUNK_BEATS];
@@ -84,8 +87,8 @@ void head(const Instruction& op, unsigned active, const LogitRows& wanted, hls::
     const uint32_t left = op.rows - row;
     const uint32_t count = left < CHUNK_ROWS ? left : CHUNK_ROWS;
     head_chunk<Config>(row, count, active, scale, group_row, group, groups, chunk, top);
-    write_chunk<Config>(row / BEAT_WORDS, words_for(count, BEAT_WORDS), op.dst / BEAT_WORDS, active, wanted, chunk,
-                        logits);
+    write_chunk<Config>(row / BEAT_WORDS, words_for(count, BEAT_WORDS), op.dst / BEAT_WORDS, active,
+                        wanted, chunk, logits);
   }
 }
 

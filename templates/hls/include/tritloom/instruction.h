@@ -14,8 +14,17 @@ enum Norms { NO_NORM = 0, ONE_NORM = 1, TWO_NORMS = 2 };
 enum QuantizeFlag { NEW_STATS = 1, HAS_B = 2 };
 enum Epilogue { STORE = 0, ADD = 1, SWIGLU = 2, HGRN = 3, LOGITS = 4 };
 enum VectorFunction {
-  V_ADD = 0, V_SUB = 1, V_MUL = 2, V_DIV = 3, V_MAX = 4, V_MIN = 5,
-  V_COPY = 16, V_SIGMOID = 17, V_SILU = 18, V_SQRT = 19, V_RELU = 20
+  V_ADD = 0,
+  V_SUB = 1,
+  V_MUL = 2,
+  V_DIV = 3,
+  V_MAX = 4,
+  V_MIN = 5,
+  V_COPY = 16,
+  V_SIGMOID = 17,
+  V_SILU = 18,
+  V_SQRT = 19,
+  V_RELU = 20
 };
 enum VectorFlag { B_IMMEDIATE = 1, B_STREAM = 2, A_STATE = 4, DST_STATE = 8 };
 
@@ -54,11 +63,11 @@ inline Instruction decode_instruction(const Beat beats[INSTRUCTION_BEATS]) {
 // What a program takes of memory, and the first thing wrong with it.
 struct ProgramFacts {
   uint32_t status;
-  uint32_t port_beats;   // beats of each port a pass
-  uint32_t gain_words;   // words of LANES floats a pass
+  uint32_t port_beats;  // beats of each port a pass
+  uint32_t gain_words;  // words of LANES floats a pass
   uint32_t state_words;  // floats of state in use
   uint32_t token_limit;  // rows of the shortest embedding table
-  bool single;           // updates a state outside hgrn: one position a pass only
+  bool single;  // updates a state outside hgrn: one position a pass only
 };
 
 inline ProgramFacts no_facts() {
@@ -118,7 +127,8 @@ template <class Config>
 bool vector_fits(const Instruction& op) {
   const bool b_in_memory = takes_two(op.func) && !(op.flags & (B_IMMEDIATE | B_STREAM));
   if (b_in_memory && !fits(op.src1, op.length, Config::VECTOR_WORDS)) return false;
-  if ((op.flags & (A_STATE | DST_STATE)) && !fits(op.state, op.length, Config::STATE_WORDS)) return false;
+  if ((op.flags & (A_STATE | DST_STATE)) && !fits(op.state, op.length, Config::STATE_WORDS))
+    return false;
   if (!(op.flags & A_STATE) && !fits(op.src0, op.length, Config::VECTOR_WORDS)) return false;
   return (op.flags & DST_STATE) || fits(op.dst, op.length, Config::VECTOR_WORDS);
 }
@@ -161,8 +171,7 @@ void check_instruction(const Instruction& op, ProgramFacts& facts) {
         note_state(facts, op.state + op.length);
       }
       break;
-    default:
-      break;
+    default: break;
   }
   if (facts.status == STATUS_DONE && !known) facts.status = STATUS_OPCODE;
   if (facts.status == STATUS_DONE && !(within && op.length > 0)) facts.status = STATUS_LIMIT;

@@ -1,4 +1,5 @@
-// linear: {dot-product array} -> {vector unit}. The vector unit takes a row an iteration, all positions at once.
+// linear: {dot-product array} -> {vector unit}. The vector unit takes a row an iteration, all
+// positions at once.
 #ifndef TRITLOOM_LINEAR_H
 #define TRITLOOM_LINEAR_H
 
@@ -17,12 +18,12 @@ inline float hgrn_state(float f0, float i0, float lower, float state) {
   return flush_state((f * state) + silu(i0) * (1.0f - f));
 }
 
-// Every epilogue but the head's. Positions follow one another inside an iteration, so a recurrence runs serially
-// over them while rows, whose states are distinct, stream.
+// Every epilogue but the head's. Positions follow one another inside an iteration, so a recurrence
+// runs serially over them while rows, whose states are distinct, stream.
 template <class Config, class Source>
-void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config> >& groups,
-              typename Source::Gains& gains, const ScaleMemory<Config>& scale_memory, VectorMemory<Config>& vector,
-              StateMemory<Config>& state) {
+void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>& groups,
+              typename Source::Gains& gains, const ScaleMemory<Config>& scale_memory,
+              VectorMemory<Config>& vector, StateMemory<Config>& state) {
   constexpr unsigned LANES = Config::LANES;
   float scale[Config::BATCH];
   float even[Config::BATCH];
@@ -75,9 +76,9 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config> 
 
 template <class Config, class Source>
 void vector_unit(const Instruction& op, unsigned active, const LogitRows& wanted,
-                 hls::stream<Group<Config> >& groups, typename Source::Gains& gains,
-                 const ScaleMemory<Config>& scale_memory, VectorMemory<Config>& vector, StateMemory<Config>& state,
-                 Beat* logits, TopList<Config::TOPK>& top) {
+                 hls::stream<Group<Config>>& groups, typename Source::Gains& gains,
+                 const ScaleMemory<Config>& scale_memory, VectorMemory<Config>& vector,
+                 StateMemory<Config>& state, Beat* logits, TopList<Config::TOPK>& top) {
   if (op.func == LOGITS) {
     head<Config>(op, active, wanted, groups, scale_memory, logits, top);
   } else {
@@ -86,18 +87,19 @@ void vector_unit(const Instruction& op, unsigned active, const LogitRows& wanted
 }
 
 template <class Config, class Source>
-void linear(const Instruction& op, unsigned active, const LogitRows& wanted, typename Source::Weights& weights,
-            typename Source::Gains& gains, const CodeMemory<Config>& codes, const ScaleMemory<Config>& scale_memory,
-            VectorMemory<Config>& vector, StateMemory<Config>& state, Beat* logits, TopList<Config::TOPK>& top,
-            Activity& activity) {
+void linear(const Instruction& op, unsigned active, const LogitRows& wanted,
+            typename Source::Weights& weights, typename Source::Gains& gains,
+            const CodeMemory<Config>& codes, const ScaleMemory<Config>& scale_memory,
+            VectorMemory<Config>& vector, StateMemory<Config>& state, Beat* logits,
+            TopList<Config::TOPK>& top, Activity& activity) {
 #pragma HLS INLINE off
 #pragma HLS DATAFLOW
   TRITLOOM_STREAM(Group<Config>, groups, Config::GROUP_FIFO);
   TRITLOOM_REGION(linear);
-  TRITLOOM_PROCESS(
-      dot_array<Config, Source>(weights, codes, op.slot, op.rows, op.slices, active, groups, activity));
-  TRITLOOM_PROCESS(vector_unit<Config, Source>(op, active, wanted, groups, gains, scale_memory, vector, state, logits,
-                                               top));
+  TRITLOOM_PROCESS(dot_array<Config, Source>(weights, codes, op.slot, op.rows, op.slices, active,
+                                             groups, activity));
+  TRITLOOM_PROCESS(vector_unit<Config, Source>(op, active, wanted, groups, gains, scale_memory,
+                                               vector, state, logits, top));
   TRITLOOM_JOIN();
 }
 

@@ -1,8 +1,9 @@
 // Processes and streams of a DATAFLOW region.
 //
-// For synthesis, and for a sequential C simulation, a process is a plain function call and a stream an hls::stream.
-// In the bounded simulation a process runs beside the others and a stream has its real depth. The front end of the
-// HLS tool wants plain statements in a DATAFLOW region, and no C++ template turns a statement into one: hence macros.
+// For synthesis, and for a sequential C simulation, a process is a plain function call and a stream
+// an hls::stream. In the bounded simulation a process runs beside the others and a stream has its
+// real depth. The front end of the HLS tool wants plain statements in a DATAFLOW region, and no C++
+// template turns a statement into one: hence macros.
 //
 //   TRITLOOM_STREAM(type, name, depth);            hls::stream<type> name
 //   TRITLOOM_STREAMS(type, name, count, depth);    hls::stream<type> name[count]

@@ -12,7 +12,8 @@
 
 namespace loom {
 
-// sqrt is an IEEE operation with a core of its own; this is the only function taken from a math header.
+// sqrt is an IEEE operation with a core of its own; this is the only function taken from a math
+// header.
 inline float square_root(float value) {
 #pragma HLS INLINE
   return sqrtf(value);
@@ -24,7 +25,8 @@ inline float inv_rms(float mean_square, float eps) {
 }
 
 // The factor g of docs/numerics.md from the sums of one vector.
-inline float norm_factor(uint32_t norms, float square_sum, float z_sum, uint32_t length, float eps0, float eps1) {
+inline float norm_factor(uint32_t norms, float square_sum, float z_sum, uint32_t length, float eps0,
+                         float eps1) {
 #pragma HLS INLINE off
   const float n = static_cast<float>(static_cast<int32_t>(length));
   const float first = inv_rms(square_sum / n, eps0);
@@ -33,11 +35,12 @@ inline float norm_factor(uint32_t norms, float square_sum, float z_sum, uint32_t
   return first * second;
 }
 
-// u = (a*w2)[*b] goes to the FIFO; A, and with new statistics the sums of squares, are gathered on the way.
+// u = (a*w2)[*b] goes to the FIFO; A, and with new statistics the sums of squares, are gathered on
+// the way.
 template <class Config, class Source>
 void statistics(const Instruction& op, unsigned active, const VectorMemory<Config>& vector,
                 typename Source::Gains& gains, float factor[Config::BATCH],
-                hls::stream<FloatWord<Config::LANES> >& u_words, hls::stream<VectorScale>& scales) {
+                hls::stream<FloatWord<Config::LANES>>& u_words, hls::stream<VectorScale>& scales) {
   typedef FloatWord<Config::LANES> Word;
   constexpr unsigned LANES = Config::LANES;
   const bool has_b = (op.flags & HAS_B) != 0;
@@ -59,8 +62,8 @@ void statistics(const Instruction& op, unsigned active, const VectorMemory<Confi
     }
   }
 
-  // A step takes at most one gain word: with two norms, step 0 of a word fetches w1; the step of position 0
-  // fetches w2.
+  // A step takes at most one gain word: with two norms, step 0 of a word fetches w1; the step of
+  // position 0 fetches w2.
   Word w1, w2;
   const unsigned steps = active + (two ? 1 : 0);
   for (uint32_t word = 0; word < words; ++word) {
@@ -84,7 +87,8 @@ void statistics(const Instruction& op, unsigned active, const VectorMemory<Confi
           const float factor_b = inside && has_b ? vector[b][op.src1 / LANES + word][lane] : 1.0f;
           const float scaled = (a * w2.lane[lane]) * factor_b;
           u.lane[lane] = inside ? scaled : 0.0f;
-          if (magnitude(u.lane[lane]) > largest[b][lane]) largest[b][lane] = magnitude(u.lane[lane]);
+          if (magnitude(u.lane[lane]) > largest[b][lane])
+            largest[b][lane] = magnitude(u.lane[lane]);
           if (fresh) {
             float& sum = squares[b].part[word % (PARTIAL_SUMS / LANES)][lane];
             sum = sum + a * a;
@@ -128,8 +132,9 @@ inline int8_t code_of(float u, float step) {
 }
 
 template <class Config>
-void quantiser(uint32_t slot, uint32_t length, unsigned active, hls::stream<FloatWord<Config::LANES> >& u_words,
-               hls::stream<VectorScale>& scales, CodeMemory<Config>& codes, ScaleMemory<Config>& scale_memory) {
+void quantiser(uint32_t slot, uint32_t length, unsigned active,
+               hls::stream<FloatWord<Config::LANES>>& u_words, hls::stream<VectorScale>& scales,
+               CodeMemory<Config>& codes, ScaleMemory<Config>& scale_memory) {
   constexpr unsigned LANES = Config::LANES;
   float step[Config::BATCH];
 #pragma HLS ARRAY_PARTITION variable = step complete
@@ -168,7 +173,8 @@ void quantize(const Instruction& op, unsigned active, const VectorMemory<Config>
   TRITLOOM_STREAM(VectorScale, scales, Config::BATCH);
   TRITLOOM_REGION(quantize);
   TRITLOOM_PROCESS(statistics<Config, Source>(op, active, vector, gains, factor, u_words, scales));
-  TRITLOOM_PROCESS(quantiser<Config>(op.slot, op.length, active, u_words, scales, codes, scale_memory));
+  TRITLOOM_PROCESS(
+      quantiser<Config>(op.slot, op.length, active, u_words, scales, codes, scale_memory));
   TRITLOOM_JOIN();
 }
 

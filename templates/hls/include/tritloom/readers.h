@@ -1,5 +1,6 @@
 // The processes in front of the engine: the governor, one reader a weight port, one for the gains.
-// Readers know no instructions: an image holds one pass in consumption order and is streamed from end to end.
+// Readers know no instructions: an image holds one pass in consumption order and is streamed from
+// end to end.
 #ifndef TRITLOOM_READERS_H
 #define TRITLOOM_READERS_H
 
@@ -7,8 +8,9 @@
 
 namespace loom {
 
-// Lets the readers into pass p once pass p-2 is done, so that they run at most one pass ahead of the engine.
-// A sequential simulation runs the governor before the engine, so there is nothing to wait for.
+// Lets the readers into pass p once pass p-2 is done, so that they run at most one pass ahead of
+// the engine. A sequential simulation runs the governor before the engine, so there is nothing to
+// wait for.
 template <class Config>
 bool admit(const volatile Beat* page, uint32_t pass) {
 #pragma HLS INLINE off
@@ -33,8 +35,8 @@ bool admit(const volatile Beat* page, uint32_t pass) {
 
 // go[0 .. PORTS-1] lead to the weight readers, go[PORTS] to the gain reader.
 template <class Config>
-void governor(const volatile Beat* page, uint32_t mode, uint32_t T, uint32_t B, uint32_t N, uint32_t instructions,
-              hls::stream<bool> (&go)[Config::PORTS + 1]) {
+void governor(const volatile Beat* page, uint32_t mode, uint32_t T, uint32_t B, uint32_t N,
+              uint32_t instructions, hls::stream<bool> (&go)[Config::PORTS + 1]) {
   const uint32_t passes = pass_count<Config>(mode, T, B, N, instructions);
   bool more = true;
   for (uint32_t pass = 0; more; ++pass) {
@@ -49,7 +51,7 @@ void governor(const volatile Beat* page, uint32_t mode, uint32_t T, uint32_t B, 
 
 template <class Config>
 void weight_reader(const ap_uint<Config::PORT_BITS>* port, uint32_t beats, hls::stream<bool>& go,
-                   hls::stream<ap_uint<Config::PORT_BITS> >& weights) {
+                   hls::stream<ap_uint<Config::PORT_BITS>>& weights) {
   while (go.read()) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (uint32_t beat = 0; beat < beats; ++beat) {
@@ -62,7 +64,7 @@ void weight_reader(const ap_uint<Config::PORT_BITS>* port, uint32_t beats, hls::
 
 template <class Config>
 void gain_reader(const Beat* image, uint32_t beats, hls::stream<bool>& go,
-                 hls::stream<FloatWord<Config::LANES> >& gains) {
+                 hls::stream<FloatWord<Config::LANES>>& gains) {
   while (go.read()) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     FloatWord<Config::LANES> word;
@@ -84,8 +86,8 @@ void gain_reader(const Beat* image, uint32_t beats, hls::stream<bool>& go,
   }
 }
 
-// Counts clock cycles from the kernel's start to the engine's end. A simulation has no clock: it takes the cycles
-// that the engine's own loops counted.
+// Counts clock cycles from the kernel's start to the engine's end. A simulation has no clock: it
+// takes the cycles that the engine's own loops counted.
 inline void timer(hls::stream<uint64_t>& finish, uint64_t* cycles) {
   uint64_t clock = 0;
   uint64_t counted = 0;

@@ -11,9 +11,7 @@ constexpr uint32_t MAGNITUDE_BITS = 0x7fffffffu;
 constexpr uint32_t ZERO_VECTOR_BITS = 0x21800000u;  // 2^-60: a smaller absmax is a zero vector
 constexpr uint32_t STATE_FLOOR_BITS = 0x2b800000u;  // 2^-40: a smaller state is stored as +0
 
-inline uint32_t magnitude(float value) {
-  return bits_of(value) & MAGNITUDE_BITS;
-}
+inline uint32_t magnitude(float value) { return bits_of(value) & MAGNITUDE_BITS; }
 
 // Nearest integer, ties to even, for |value| < 2^22.
 inline int32_t round_half_even(float value) {
@@ -32,9 +30,7 @@ inline int32_t round_half_even(float value) {
 }
 
 // flush(h) of docs/numerics.md: no state ever becomes subnormal.
-inline float flush_state(float value) {
-  return magnitude(value) < STATE_FLOOR_BITS ? 0.0f : value;
-}
+inline float flush_state(float value) { return magnitude(value) < STATE_FLOOR_BITS ? 0.0f : value; }
 
 }  // namespace loom
 

@@ -1,4 +1,5 @@
-// Where the engine's weights and gains come from: the readers' FIFOs, or, for a fast simulation, memory itself.
+// Where the engine's weights and gains come from: the readers' FIFOs, or, for a fast simulation,
+// memory itself.
 #ifndef TRITLOOM_SOURCES_H
 #define TRITLOOM_SOURCES_H
 
@@ -8,14 +9,16 @@
 
 namespace loom {
 
-// --- FIFOs -----------------------------------------------------------------------------------------------------
+// --- FIFOs
+// -----------------------------------------------------------------------------------------------------
 
 template <class Config>
-using WeightStreams = hls::stream<ap_uint<Config::PORT_BITS> >[Config::PORTS];
+using WeightStreams = hls::stream<ap_uint<Config::PORT_BITS>>[Config::PORTS];
 template <class Config>
-using GainStream = hls::stream<FloatWord<Config::LANES> >;
+using GainStream = hls::stream<FloatWord<Config::LANES>>;
 
-// One beat of every port. Ports deliver at their own pace; the array moves on when all have delivered.
+// One beat of every port. Ports deliver at their own pace; the array moves on when all have
+// delivered.
 template <class Config>
 struct StreamBeats {
   ap_uint<Config::PORT_BITS> beat[Config::PORTS];
@@ -65,9 +68,11 @@ ap_uint<SLICE_BITS> slice_of(const StreamBeats<Config>& beats, unsigned index) {
 template <class Config>
 void begin_pass(WeightStreams<Config>&, GainStream<Config>&) {}
 
-// Takes a whole pass out of the FIFOs: a pass that was streamed before the readers knew of an early stop.
+// Takes a whole pass out of the FIFOs: a pass that was streamed before the readers knew of an early
+// stop.
 template <class Config>
-void drain_pass(WeightStreams<Config>& weights, GainStream<Config>& gains, uint32_t port_beats, uint32_t gain_words) {
+void drain_pass(WeightStreams<Config>& weights, GainStream<Config>& gains, uint32_t port_beats,
+                uint32_t gain_words) {
   uint32_t beats = 0;
   uint32_t words = 0;
   StreamBeats<Config> dropped;
@@ -88,7 +93,8 @@ struct StreamSource {
   typedef StreamBeats<Config> Beats;
 };
 
-// --- memory (simulation only) ----------------------------------------------------------------------------------
+// --- memory (simulation only)
+// ----------------------------------------------------------------------------------
 
 #ifndef __SYNTHESIS__
 
@@ -122,7 +128,8 @@ void start_beats(const WeightPointers<Config>&, PointerBeats<Config>&) {}
 template <class Config>
 bool take_beats(WeightPointers<Config>& weights, PointerBeats<Config>& beats) {
   constexpr uint64_t BYTES = Config::PORT_BITS / 8;
-  for (unsigned port = 0; port < Config::PORTS; ++port) beats.beat[port] = weights.image[port] + BYTES * weights.beat;
+  for (unsigned port = 0; port < Config::PORTS; ++port)
+    beats.beat[port] = weights.image[port] + BYTES * weights.beat;
   ++weights.beat;
   return true;
 }

@@ -1,4 +1,5 @@
-// sum128 of docs/numerics.md: 128 partial sums, then a balanced tree. The order does not depend on LANES.
+// sum128 of docs/numerics.md: 128 partial sums, then a balanced tree. The order does not depend on
+// LANES.
 #ifndef TRITLOOM_SUM_H
 #define TRITLOOM_SUM_H
 
@@ -6,8 +7,8 @@
 
 namespace loom {
 
-// The partial sums as words of LANES floats. A word is added to once in 128/LANES cycles at most, which leaves
-// the adder that many cycles of latency.
+// The partial sums as words of LANES floats. A word is added to once in 128/LANES cycles at most,
+// which leaves the adder that many cycles of latency.
 template <unsigned LANES>
 struct PartialSums {
   static constexpr unsigned WORDS = PARTIAL_SUMS / LANES;

@@ -1,4 +1,5 @@
-// The TOPK largest logits of one position: larger value first, then lower index. Entry 0 is the argmax.
+// The TOPK largest logits of one position: larger value first, then lower index. Entry 0 is the
+// argmax.
 #ifndef TRITLOOM_TOPK_H
 #define TRITLOOM_TOPK_H
 
@@ -34,8 +35,8 @@ void clear_list(TopList<TOPK>& list) {
   }
 }
 
-// Indices come in ascending order, so that an equal value stays behind. All entries compare at once; those below
-// the newcomer move down by one.
+// Indices come in ascending order, so that an equal value stays behind. All entries compare at
+// once; those below the newcomer move down by one.
 template <unsigned TOPK>
 void insert(TopList<TOPK>& list, uint32_t index, float value) {
 #pragma HLS INLINE

@@ -1,6 +1,6 @@
-// Hook that shows every instruction's tensors to a simulation. Without one, and in synthesis, nothing is left of it.
-// What a memory still holds after the instruction is traced from there; accumulators, states and logits, which
-// pass by, are recorded as they do.
+// Hook that shows every instruction's tensors to a simulation. Without one, and in synthesis,
+// nothing is left of it. What a memory still holds after the instruction is traced from there;
+// accumulators, states and logits, which pass by, are recorded as they do.
 #ifndef TRITLOOM_TRACE_H
 #define TRITLOOM_TRACE_H
 
@@ -19,8 +19,9 @@ inline void trace_state(unsigned, float) {}
 inline void trace_logit(unsigned, float) {}
 
 template <class Config>
-void trace_instruction(const Instruction&, uint32_t, uint32_t, uint32_t, unsigned, const VectorMemory<Config>&,
-                       const CodeMemory<Config>&, const ScaleMemory<Config>&, const StateMemory<Config>&) {}
+void trace_instruction(const Instruction&, uint32_t, uint32_t, uint32_t, unsigned,
+                       const VectorMemory<Config>&, const CodeMemory<Config>&,
+                       const ScaleMemory<Config>&, const StateMemory<Config>&) {}
 
 }  // namespace loom
 

@@ -55,7 +55,8 @@ inline void decode_slice(const ap_uint<SLICE_BITS>& slice, Trit trits[SLICE_TRIT
 }
 
 #ifndef __SYNTHESIS__
-// The same decoder for a processor: trits -1, 0, 1, by comparisons of bytes that a compiler vectorises.
+// The same decoder for a processor: trits -1, 0, 1, by comparisons of bytes that a compiler
+// vectorises.
 inline void decode_slice(const uint8_t* slice, int8_t trits[SLICE_TRITS]) {
   for (unsigned b = 0; b < SLICE_BYTES; ++b) {
     const uint8_t byte = slice[b];

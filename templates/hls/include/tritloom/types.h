@@ -29,7 +29,7 @@ struct Group {
 
 // What the quantiser needs of a finished vector.
 struct VectorScale {
-  float step;   // 127 / A, or 0 for a zero vector
+  float step;  // 127 / A, or 0 for a zero vector
   float scale;  // A * g
 };
 

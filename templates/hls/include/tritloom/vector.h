@@ -1,4 +1,5 @@
-// vector: the general elementwise path. One lane: what a model needs often is fused into a linear's epilogue.
+// vector: the general elementwise path. One lane: what a model needs often is fused into a linear's
+// epilogue.
 #ifndef TRITLOOM_VECTOR_H
 #define TRITLOOM_VECTOR_H
 
@@ -26,8 +27,8 @@ inline float apply(uint32_t func, float a, float b) {
 }
 
 template <class Config, class Source>
-void vector_op(const Instruction& op, unsigned active, typename Source::Gains& gains, VectorMemory<Config>& vector,
-               StateMemory<Config>& state) {
+void vector_op(const Instruction& op, unsigned active, typename Source::Gains& gains,
+               VectorMemory<Config>& vector, StateMemory<Config>& state) {
 #pragma HLS INLINE off
   constexpr unsigned LANES = Config::LANES;
   const bool b_in_memory = takes_two(op.func) && !(op.flags & (B_IMMEDIATE | B_STREAM));

@@ -1,0 +1,307 @@
+"""A session: a compiled model on a device, in the shape of onnxruntime's, with steps and state for language models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle import Bundle
+from .driver import Counters
+from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine, Wait
+from .errors import InputError
+from .generate import Generation, Streamer, generate
+from .memory_map import TOKENS
+from .overlay import DeviceChoice, choose_device
+from .state import SavedState
+from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from ._pynq import Device
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """An input or output, as onnxruntime describes it; a dimension given as text varies."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    type: str
+
+
+class Session:
+    """A language model on a device. Use `load` to make one; close it, or use it in a `with` block.
+
+    The session holds the model's recurrent state: `step` and `prefill` advance it, `run` does not.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: DeviceChoice = None,
+        timeout: float | None = None,
+        wait: Wait = "poll",
+    ) -> None:
+        if wait not in ("poll", "interrupt"):
+            raise InputError(f"wait={wait!r}", "use 'poll' or 'interrupt'")
+        if timeout is not None and not timeout > 0:
+            raise InputError(f"timeout={timeout!r}", "give seconds, or None for a multiple of the estimate")
+        self.bundle = bundle
+        self.tokenizer: Tokenizer | None = bundle.tokenizer()
+        self.device: Device = choose_device(device)
+        self._engine = Engine(bundle, self.device, timeout, wait)
+        self.position = 0
+        """Tokens that the state covers."""
+        self.pending: int | None = None
+        """The last generated token: the state does not cover it yet."""
+
+    # -- language models
+
+    @property
+    def vocab(self) -> int:
+        """Tokens in the vocabulary."""
+        return self.bundle.program.vocab
+
+    @property
+    def last_counters(self) -> Counters | None:
+        """The counters of the last start."""
+        return self._engine.last_counters
+
+    def step(self, token: int) -> npt.NDArray[np.float32]:
+        """Feed one token: the logits that follow it, float32 [vocab].
+
+        Raises:
+            InputError: the token is outside the vocabulary.
+            DeviceError: the kernel failed or timed out; state and position are as before.
+        """
+        return self.prefill([token])
+
+    def prefill(self, tokens: Iterable[int] | Array, all_logits: bool = False) -> npt.NDArray[np.float32]:
+        """Feed tokens: the logits after the last, float32 [vocab], or after each, float32 [T, vocab].
+
+        Bit for bit what `step` gives token by token.
+
+        Raises:
+            InputError: no tokens, or one outside the vocabulary; nothing has been fed then.
+            DeviceError: the kernel failed or timed out; state and position are as before.
+        """
+        checked = check_tokens(tokens, self.vocab)
+        before = self.save_state()
+        size = self._engine.memory.logits_rows if all_logits else TOKENS
+        mode = LOGITS_ALL if all_logits else LOGITS_LAST
+        parts = []
+        try:
+            for at in range(0, len(checked), size):
+                chunk = checked[at : at + size]
+                self._engine.start(chunk, mode)
+                if all_logits or at + size >= len(checked):
+                    parts.append(self._engine.logits(len(chunk) if all_logits else 1))
+        except BaseException:
+            self.load_state(before)
+            raise
+        self.position += len(checked)
+        self.pending = None
+        return np.concatenate(parts) if all_logits else parts[0][0]
+
+    def greedy(self, tokens: Iterable[int] | Array, count: int, stop: int | None = None) -> list[int]:
+        """Feed tokens, then generate up to `count` (1 to 2048) by largest logit in ONE start of the kernel.
+
+        Generation ends after `stop`, which is part of the result. The state covers all tokens but the
+        last generated one, which is `pending`.
+
+        Raises:
+            InputError: no tokens, one outside the vocabulary, or `count` out of range.
+            DeviceError: the kernel failed or timed out; state and position are as before.
+        """
+        checked = check_tokens(tokens, self.vocab)
+        if not 1 <= count <= TOKENS:
+            raise InputError(f"count={count}", f"a start generates 1 to {TOKENS} tokens")
+        before = self.save_state()
+        try:
+            head, last = len(checked) - 1, checked
+            if len(checked) > TOKENS:
+                head = (len(checked) - 1) // TOKENS * TOKENS
+                self.prefill(checked[:head])
+                last = checked[head:]
+            counters = self._engine.start(last, GREEDY, count, stop)
+            found = self._engine.generated(counters.tokens)
+        except BaseException:
+            self.load_state(before)
+            raise
+        self.position = before.position + len(checked) + len(found) - 1
+        self.pending = found[-1]
+        return found
+
+    def generate(
+        self,
+        prompt: str | Iterable[int],
+        max_new_tokens: int = 64,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        streamer: Streamer | None = None,
+        stop: int | Sequence[int] | None = None,
+        reset: bool = True,
+    ) -> Generation:
+        """Generate text after a prompt; see `tritloom.runtime.generate.generate`."""
+        return generate(self, prompt, max_new_tokens, do_sample, temperature, top_k, top_p, seed, streamer, stop, reset)
+
+    # -- state
+
+    def reset(self) -> None:
+        """Back to the model's initial state, position 0."""
+        self._engine.state = np.zeros(self.bundle.program.state_words, np.float32)
+        self.position = 0
+        self.pending = None
+
+    def save_state(self) -> SavedState:
+        """The state, to be loaded later, in this session or another one of the same program."""
+        return SavedState(self.bundle.program.hash, self.position, self.pending, self._engine.state)
+
+    def load_state(self, saved: SavedState) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            InputError: it belongs to another program.
+        """
+        if saved.program != self.bundle.program.hash or saved.words.size != self.bundle.program.state_words:
+            raise InputError("the saved state belongs to another program", "save it from this model")
+        self._engine.state = saved.words
+        self.position = saved.position
+        self.pending = saved.pending
+
+    # -- onnxruntime's shape
+
+    def get_inputs(self) -> list[NodeArg]:
+        """``input_ids`` of any number of tokens, then the states, which `run` may be fed with."""
+        program = self.bundle.program
+        tokens = program.inputs[0]
+        states = [NodeArg(state.input, state.shape, "tensor(float)") for state in program.states]
+        return [NodeArg(tokens.name, ("tokens",), f"tensor({tokens.dtype})"), *states]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """``logits`` of every token, then the states."""
+        program = self.bundle.program
+        states = [NodeArg(state.output, state.shape, "tensor(float)") for state in program.states]
+        return [NodeArg(program.outputs[0].name, ("tokens", program.vocab), "tensor(float)"), *states]
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Array]:
+        """Run the model from the fed states (zeros where not fed): a function of its inputs.
+
+        ``input_ids`` is an integer array [T] or [1, T]. Returns the named outputs, or all: logits
+        float32 [T, vocab], and states in the manifest's shapes. The session's own state stays as it is.
+
+        Raises:
+            InputError: an unknown name, a missing or misshapen input, a token outside the vocabulary.
+            DeviceError: the kernel failed or timed out.
+        """
+        program = self.bundle.program
+        outputs = {arg.name for arg in self.get_outputs()}
+        names = [arg.name for arg in self.get_outputs()] if output_names is None else list(output_names)
+        for name in names:
+            if name not in outputs:
+                raise InputError(f"there is no output {name!r}", f"outputs: {', '.join(sorted(outputs))}")
+        tokens, words = self._read_feeds(feeds)
+        own = self.save_state()
+        try:
+            self._engine.state = words
+            wants_logits = program.outputs[0].name in names
+            logits = self.prefill(tokens, all_logits=wants_logits)
+            after = self._engine.state
+        finally:
+            self.load_state(own)
+        found: dict[str, Array] = {program.outputs[0].name: logits}
+        for state in program.states:
+            found[state.output] = after[state.offset : state.offset + state.size].reshape(state.shape)
+        return [found[name] for name in names]
+
+    def _read_feeds(self, feeds: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        program = self.bundle.program
+        known = {arg.name for arg in self.get_inputs()}
+        ids = program.inputs[0].name
+        for name in feeds:
+            if name not in known:
+                raise InputError(f"there is no input {name!r}", f"inputs: {', '.join(sorted(known))}")
+        if ids not in feeds:
+            raise InputError(f"the input {ids!r} is missing", "give the token ids, [T] or [1, T]")
+        tokens = np.asarray(feeds[ids])
+        if tokens.ndim == 2 and tokens.shape[0] == 1:
+            tokens = tokens[0]
+        words = np.zeros(program.state_words, np.float32)
+        for state in program.states:
+            if state.input in feeds:
+                value = np.asarray(feeds[state.input])
+                if value.dtype != np.float32 or value.size != state.size or not np.isfinite(value).all():
+                    raise InputError(
+                        f"{state.input!r} has {value.dtype} {list(value.shape)}",
+                        f"give finite float32 {list(state.shape)}",
+                    )
+                words[state.offset : state.offset + state.size] = value.reshape(-1)
+        return check_tokens(tokens, program.vocab, ids), words
+
+    # -- life
+
+    def close(self) -> None:
+        """Free the device's memory; harmless when repeated."""
+        self._engine.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_tokens(tokens: Iterable[int] | Array, vocab: int, name: str = "tokens") -> npt.NDArray[np.uint32]:
+    """Token ids as uint32 [T], T at least 1.
+
+    Raises:
+        InputError: none at all, not integers in one dimension, or one outside the vocabulary.
+    """
+    array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
+    if array.ndim != 1 or array.size == 0:
+        raise InputError(f"{name}: shape {list(array.shape)}", "give at least one token, as [T] or [1, T]")
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name}: {array.dtype}, not integers", "give token ids, not text or floats")
+    outside = (array < 0) | (array >= vocab)
+    if outside.any():
+        at = int(np.flatnonzero(outside)[0])
+        raise InputError(
+            f"{name}: token {int(array[at])} at position {at} is outside the vocabulary of {vocab}",
+            f"token ids go from 0 to {vocab - 1}",
+        )
+    return array.astype(np.uint32)
+
+
+def load(
+    bundle: str | os.PathLike[str] | Bundle,
+    device: DeviceChoice = None,
+    timeout: float | None = None,
+    wait: Wait = "poll",
+) -> Session:
+    """Open a bundle and load it onto a device.
+
+    Args:
+        bundle: the folder that `tritloom compile` wrote, or an open bundle.
+        device: None takes the board, or the emulated device where TRITLOOM_EMULATE is set;
+            "emulated"; or a pynq device.
+        timeout: seconds a start of the kernel may take; None allows a multiple of the estimate.
+        wait: "poll", or "interrupt" where the overlay's interrupt is wired and no asyncio loop runs.
+
+    Raises:
+        BundleError: the bundle is not sound.
+        DeviceError: no board, no overlay, another kernel's overlay, no memory.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    return Session(opened, device, timeout, wait)

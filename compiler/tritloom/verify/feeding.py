@@ -1,0 +1,108 @@
+"""Evaluating one operation on values from outside: what the local test feeds it is onnxruntime's, not its producers'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import engine, numerics, tern
+from ..ir.bindings import bound_tensor
+from ..ir.interpreter import Frame, evaluate
+from ..ir.mlir import IntegerType, ModuleOp, Operation, SSAValue, TensorType, f32
+from ..ir.store import WeightStore
+
+Array = NDArray[Any]
+
+
+def is_scale(value: SSAValue) -> bool:
+    """Whether a value is a quantiser's scale A, bound to the tensor of its step 127/A."""
+    return value.type == f32
+
+
+def is_codes(value: SSAValue) -> bool:
+    """Whether a value holds int8 codes."""
+    return isinstance(value.type, engine.CodesType) or _element_width(value) == 8
+
+
+def is_sums(value: SSAValue) -> bool:
+    """Whether a value holds exact int32 sums."""
+    return _element_width(value) == 32
+
+
+def _element_width(value: SSAValue) -> int:
+    if isinstance(value.type, TensorType) and isinstance(element := value.type.get_element_type(), IntegerType):
+        return element.width.data
+    return 0
+
+
+def from_tensor(value: SSAValue, tensor: Array) -> Array:
+    """What `value` holds where onnxruntime has `tensor`, [T, n]."""
+    if is_scale(value):
+        return numerics.CODE_MAX / tensor.astype(np.float32)
+    if is_codes(value):
+        return np.rint(tensor).astype(np.int8)
+    if is_sums(value):
+        return np.rint(tensor).astype(np.int32)
+    return tensor if tensor.dtype == np.int64 else tensor.astype(np.float32)
+
+
+@dataclass
+class Feeder:
+    """Evaluates operations in order, each on onnxruntime's tensors where its operands are bound to one.
+
+    An operand without a tensor is what its producer made of onnxruntime's values: `made` holds the results of every
+    operation, `fed` what its users see. All are [T, n], states too.
+    """
+
+    module: ModuleOp
+    store: WeightStore
+    tensors: Mapping[str, Array]
+    positions: int
+    fed: dict[SSAValue, Array] = field(default_factory=dict)
+    scales: dict[SSAValue, Array] = field(default_factory=dict)
+
+    def bound(self, value: SSAValue) -> Array | None:
+        """onnxruntime's tensor for a value, [T, n]."""
+        name = bound_tensor(value)
+        tensor = self.tensors.get(name) if name is not None else None
+        return from_tensor(value, tensor) if tensor is not None else None
+
+    def begin(self, model: tern.ModelOp) -> None:
+        """Feed the block's arguments: token and states."""
+        for argument in model.body.block.args:
+            if (tensor := self.bound(argument)) is not None:
+                self.fed[argument] = tensor
+
+    def evaluate(self, op: Operation) -> dict[SSAValue, Array]:
+        """Results of one operation; its users are fed onnxruntime's values of them."""
+        if any(isinstance(operand.type, tern.StateType) for operand in op.operands):
+            parts = [self._evaluate(op, slice(at, at + 1)) for at in range(self.positions)]
+            made = {value: np.concatenate([part[value] for part in parts]) for value in op.results}
+        else:
+            made = self._evaluate(op, slice(None))
+        for value, result in made.items():
+            bound = self.bound(value)
+            self.fed[value] = result if bound is None else bound
+        return made
+
+    def _evaluate(self, op: Operation, positions: slice) -> dict[SSAValue, Array]:
+        frame = Frame(self.module, self.store, None)
+        for operand in op.operands:
+            value = self.fed[operand][positions]
+            frame.values[operand] = value[0] if isinstance(operand.type, tern.StateType) else value
+            if operand in self.scales:
+                frame.scales[operand] = self.scales[operand][positions]
+        evaluate(frame, op)
+        self.scales.update(frame.scales if positions == slice(None) else {})
+        rows = positions.stop - positions.start if positions != slice(None) else self.positions
+        return {value: self._rows(frame.values[value], rows) for value in op.results if value in frame.values}
+
+    @staticmethod
+    def _rows(value: Array, rows: int) -> Array:
+        """[rows, n]; a state has one row, a constant the same for all."""
+        value = value[np.newaxis] if value.ndim == 1 else value
+        return np.broadcast_to(value, (rows, value.shape[-1]))

@@ -1,0 +1,185 @@
+"""onnxruntime as the judge: one step at a time, graph optimisations off, any tensor of the graph made an output."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..ir.tern import ModelOp
+from .doubled import doubled
+
+Array = NDArray[Any]
+
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_DTYPES = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+}
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Names of a decoding step: its token, its first output, and its states as (input, output)."""
+
+    token: str
+    output: str
+    states: tuple[tuple[str, str], ...]
+
+    @staticmethod
+    def of(model: ModelOp) -> Interface:
+        """The interface of an imported model."""
+        states = tuple((state.input.data, state.output.data) for state in model.states)
+        return Interface(model.token.data, model.output_names[0], states)
+
+
+@dataclass
+class Recording:
+    """Tensors [T, n] by name, states before each position among them, and the states afterwards [n]."""
+
+    values: dict[str, Array]
+    states: dict[str, Array] = field(default_factory=dict)
+
+
+class Reference:
+    """An ONNX file in onnxruntime, or its float64 version.
+
+    Raises:
+        InputError: the file cannot be read, or onnxruntime refuses it.
+    """
+
+    def __init__(self, path: Path, interface: Interface, double: bool = False) -> None:
+        self.path = path
+        self.interface = interface
+        self.graph = _read(path, with_weights=False).graph
+        self._double = double
+
+    def run(
+        self, tokens: Sequence[int], tensors: Iterable[str] = (), states: Mapping[str, Array] | None = None
+    ) -> Recording:
+        """Feed tokens one by one, the states going round; record the output and `tensors`."""
+        wanted = list(dict.fromkeys([self.interface.output, *tensors]))
+        session = self._session(wanted)
+        inputs = {arg.name: arg for arg in session.get_inputs()}
+        current = {name: _zeros(inputs[name]) for name, _ in self.interface.states}
+        for name, value in (states or {}).items():
+            current[name] = value.reshape(current[name].shape).astype(current[name].dtype)
+        following = [name for _, name in self.interface.states]
+        fetched = list(dict.fromkeys([*wanted, *following]))
+        rows: dict[str, list[Array]] = {name: [] for name in [*fetched, *current]}
+        shape, dtype = _shape(inputs[self.interface.token]), _DTYPES[inputs[self.interface.token].type]
+        for token in tokens:
+            for name, value in current.items():
+                rows[name].append(value.reshape(-1))
+            feeds = {self.interface.token: np.full(shape, token, dtype), **current}
+            outputs = dict(zip(fetched, session.run(fetched, feeds), strict=True))
+            for name, value in outputs.items():
+                rows[name].append(np.asarray(value).reshape(-1))
+            current = {
+                name: outputs[out].reshape(current[name].shape) for name, out in self.interface.states
+            }
+        values = {name: np.stack(found) for name, found in rows.items() if found}
+        values[self.interface.token] = np.asarray(tokens, np.int64)[:, np.newaxis]
+        return Recording(values, {name: value.reshape(-1) for name, value in current.items()})
+
+    def tensor(self, name: str) -> Array:
+        """One tensor of the first step in its own shape: what the graph computes from weights alone."""
+        session = self._session([name])
+        feeds = {arg.name: _zeros(arg) for arg in session.get_inputs()}
+        return np.asarray(session.run([name], feeds)[0])
+
+    def _session(self, wanted: Sequence[str]) -> Any:
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        try:
+            if not self._double:
+                options.add_session_config_entry(_EXTERNAL_FOLDER, str(self.path.parent.resolve()))
+                model = _with_outputs(_read(self.path, with_weights=False), wanted)
+                return _open(model.SerializeToString(), options)
+            model = _with_outputs(doubled(_read(self.path, with_weights=True)), wanted)
+            with tempfile.TemporaryDirectory(prefix="tritloom-verify-") as folder:
+                file = Path(folder) / "model.onnx"
+                onnx.save(model, file, save_as_external_data=True, location="weights", size_threshold=1024)
+                return _open(str(file), options)
+        except RuntimeError as error:  # what onnxruntime's own errors derive from
+            raise InputError(
+                f"onnxruntime refuses {self.path.name}: {str(error).splitlines()[0]}",
+                "check that the file runs in onnxruntime as it is",
+            ) from error
+
+    # -- the graph
+
+    def producer(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that computes a tensor."""
+        if not hasattr(self, "_producers"):
+            self._producers = {output: node for node in self.graph.node for output in node.output}
+        return self._producers.get(tensor)
+
+    def rounded(self, tensor: str) -> str | None:
+        """The tensor that goes into the Round behind `tensor`, looked for through casts, clamps and scalings."""
+        name = tensor
+        for _ in range(_DEPTH):
+            node = self.producer(name)
+            if node is None or node.op_type not in _BEHIND_ROUND:
+                return None
+            name = node.input[0]
+            if node.op_type == "Round":
+                return name
+        return None
+
+    def matrix(self, tensor: str) -> tuple[str, bool] | None:
+        """(matrix, it is [in, out]) of the product that `tensor` is a rescaled result of."""
+        names = [tensor]
+        for _ in range(_DEPTH):
+            nodes = [node for node in map(self.producer, names) if node is not None]
+            for node in nodes:
+                if node.op_type in ("Gemm", "MatMul"):
+                    flag = next((a.i for a in node.attribute if a.name == "transB"), 0)
+                    return node.input[1], not flag
+            names = [name for node in nodes if node.op_type in _SCALINGS for name in node.input]
+        return None
+
+
+_DEPTH = 8
+_SCALINGS = frozenset({"Mul", "Div", "Add", "Cast", "Reshape", "Squeeze", "Identity"})
+_BEHIND_ROUND = frozenset({"Round", "Clip", "Min", "Max", "Cast", "Mul", "Div", "Identity", "Transpose"})
+
+
+def _read(path: Path, with_weights: bool) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=with_weights)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}", "Give the model with --model.") from error
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise InputError(f"{path} is no ONNX file: {error}", "Give the model with --model.") from error
+
+
+def _with_outputs(model: onnx.ModelProto, wanted: Iterable[str]) -> onnx.ModelProto:
+    """Make tensors graph outputs; onnxruntime infers their types."""
+    there = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in there)
+    return model
+
+
+def _open(model: bytes | str, options: Any) -> Any:
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _shape(arg: Any) -> list[int]:
+    """Dimensions of an input of one decoding step: those left open are 1."""
+    return [dim if isinstance(dim, int) and dim > 0 else 1 for dim in arg.shape]
+
+
+def _zeros(arg: Any) -> Array:
+    return np.zeros(_shape(arg), _DTYPES[arg.type])
