@@ -19,7 +19,7 @@ from .ir import engine
 from .ir.kernel import KernelLimits
 from .ir.mlir import ModuleOp
 from .ir.text import IrSyntaxError, ir_text, parse_ir
-from .passes import CompilerContext, PassObserver, PassRecord, default_passes, op_count, parse_passes, run_passes
+from .passes import CompilerContext, PassObserver, PassRecord, default_passes, parse_passes, run_passes
 from .targets import load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
@@ -72,9 +72,7 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
 
 
 def _import_records(imported: Imported) -> list[PassRecord]:
-    return [
-        PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages
-    ]
+    return [PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages]
 
 
 def _until(stop_after: str | None, lanes: int | None, batch: int | None) -> Sequence[Any]:
@@ -100,9 +98,7 @@ def lower(
     """Run the pipeline on an imported model, in place."""
     for observer in observers:
         observer.after("import", imported.module, True)
-    return _import_records(imported) + run_passes(
-        imported.module, _until(stop_after, lanes, batch), context, observers
-    )
+    return _import_records(imported) + run_passes(imported.module, _until(stop_after, lanes, batch), context, observers)
 
 
 def compile_model(
@@ -135,15 +131,13 @@ def compile_model(
     observers: list[PassObserver] = [dumps, *([observer] if observer is not None else [])]
     records = lower(imported, context, observers, stop_after, lanes, batch)
     if stop_after is not None:
-        return CompileResult(
-            None, imported.module, records, None, [], 0, context.warnings, time.perf_counter() - start
-        )
+        return CompileResult(None, imported.module, records, None, [], 0, context.warnings, time.perf_counter() - start)
     found = engine.kernel_of(imported.module)
     if found is None:
         raise TritloomError("the pipeline chose no kernel", "Report this with the model.")
     images = build_images(imported.module, imported.store, found.kernel_limits())
     source = Source(model, imported.metadata, tokenizer)
-    bundle = compose_bundle(imported.module, images, found.kernel_limits(), target, source, records, dumps.texts, kernel)
+    bundle = compose_bundle(imported.module, images, found.kernel_limits(), target, source, dumps.texts, kernel)
     context.warnings.extend(bundle.warnings)
     bundle.plan.write(output, force)
     return CompileResult(
@@ -175,7 +169,9 @@ def optimise(
     try:
         module = parse_ir(file.read_text(), str(file))
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}", "Give a .mlir file of a bundle's ir folder.") from error
+        raise InputError(
+            f"cannot read {file}: {error.strerror}", "Give a .mlir file of a bundle's ir folder."
+        ) from error
     except (IrSyntaxError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is no valid IR: {error}", "Bundles hold IR text in their ir folder.") from error
     context = CompilerContext(target=load_target(board) if board is not None else None)

@@ -15,7 +15,6 @@ start) and returns `logits` (float32 [1, V]) and `state.N.out`.
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 from typing import cast
 
@@ -35,8 +34,8 @@ from torch.nn import functional as F
 
 FORMS = ("naive", "baked")
 
-TIE = 1e-6
-"""Least distance of |W| / beta to 0.5 that keeps the trits free of doubt, in steps."""
+TIE = 1e-5
+"""Least distance of |W| / beta to 0.5 that keeps a trit free of doubt, in steps."""
 
 
 class NaiveBitLinear(nn.Module):
@@ -97,17 +96,18 @@ class DecodingStep(MatMulFreeLM):
         return self.step(ids, states)
 
 
-def nearest_tie(weight: Tensor) -> float:
-    """Distance of `|W| / beta` to the nearest rounding tie (0.5), in steps."""
-    beta = weight.abs().double().mean().clamp(min=FLOOR)
-    return float((weight.abs().double() / beta - 0.5).abs().min())
+@torch.no_grad()
+def clear_ties(lm: MatMulFreeLM) -> None:
+    """Move float weights that nearly tie away from the tie; every trit stays what it is.
 
-
-def warn_of_ties(lm: MatMulFreeLM) -> None:
-    """Say which weights a mean |W| summed in another order could turn into other trits."""
-    for name, module in lm.named_modules():
-        if isinstance(module, BitLinear) and nearest_tie(module.weight.detach()) < TIE:
-            warnings.warn(f"{name}: a weight lies within {TIE} of a rounding tie", stacklevel=2)
+    Where `|W| / beta` lies within `TIE` of 0.5, the last bit of `beta`, hence the order in which
+    mean |W| is summed, would decide the trit, and two right programs could differ.
+    """
+    for bit in (m for m in lm.modules() if isinstance(m, BitLinear)):
+        trits, beta = quantize_weights(bit.weight)
+        near = ((bit.weight.abs() / beta) - 0.5).abs() < TIE
+        size = torch.where(trits == 0, 0.5 - 2 * TIE, 0.5 + 2 * TIE) * beta
+        bit.weight.copy_(torch.where(near, size * bit.weight.sign(), bit.weight))
 
 
 def export(lm: MatMulFreeLM, form: str, path: Path, metadata: dict[str, str]) -> None:
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="tokenizer.json", help="its file name, as metadata")
     args = parser.parse_args()
     lm = load_model(args.checkpoint)
-    warn_of_ties(lm)
+    clear_ties(lm)
     export(lm, args.form, args.output, model_metadata(lm, args.tokenizer))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 
 from checkpoint import load_model, save_model
-from export import FORMS, export, model_metadata
+from export import FORMS, TIE, clear_ties, export, model_metadata
 from model import BitLinear, MatMulFreeLM, ModelConfig, quantize_weights
 from scan import linear_scan
 
@@ -101,6 +101,20 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
     assert loaded.config == model.config
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_clearing_ties_keeps_the_trits() -> None:
+    model = make_model()
+    head = model.lm_head
+    with torch.no_grad():
+        head.weight[0, :8] = (0.5 + torch.linspace(-1, 1, 8) * TIE / 2) * quantize_weights(
+            head.weight
+        )[1]
+    before = quantize_weights(head.weight)[0]
+    clear_ties(model)
+    after, beta = quantize_weights(head.weight)
+    assert torch.equal(after, before)
+    assert float((head.weight.abs() / beta - 0.5).abs().min().detach()) > TIE
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

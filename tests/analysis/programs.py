@@ -82,4 +82,8 @@ def labels(shape: Shape) -> list[Label]:
         for layer in range(shape.layers)
         for name in names
     ]
-    return [Label("tern.embedding @embeddings", "/model/embeddings/Gather"), *layers, Label("tern.linear @lm_head")]
+    return [
+        Label("tern.embedding @embeddings", "/model/embeddings/Gather"),
+        *layers,
+        Label("tern.linear @lm_head"),
+    ]

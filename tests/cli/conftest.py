@@ -71,23 +71,23 @@ def bundle(tmp_path: Path) -> Path:
 
 
 REPORT = """
-{"estimate": {
-  "board_title": "A Board", "clock_mhz": 250.0, "label": "estimated",
-  "tokens_per_second": 1234.56, "cycles_per_token": 202500, "bytes_per_token": 2400000,
-  "delivered_gb_s": 16.0, "bandwidth_share": 0.1852,
-  "prompt": {"positions": 4, "tokens_per_second": 3000.0},
-  "memory": {"contiguous": 12345678, "cma": 134217728},
-  "resources": [
-    {"resource": "lut", "used": 40000.0, "available": 117120.0},
-    {"resource": "uram", "used": 0, "available": 0}
-  ],
-  "instructions": [
-    {"index": 0, "name": "embed", "weight_bytes": 0, "gain_bytes": 0, "padding_share": 0.0, "stream_cycles": 0.0,
-     "array_cycles": 0, "vector_cycles": 48, "barrier_cycles": 60, "cycles": 108.0},
-    {"index": 1, "name": "linear add", "weight_bytes": 3000, "gain_bytes": 0, "padding_share": 0.1,
-     "stream_cycles": 50.0, "array_cycles": 47, "vector_cycles": 20, "barrier_cycles": 30, "cycles": 80.0},
-    {"index": 2, "name": "linear add", "weight_bytes": 1000, "gain_bytes": 0, "padding_share": 0.5,
-     "stream_cycles": 20.0, "array_cycles": 17, "vector_cycles": 20, "barrier_cycles": 30, "cycles": 50.0}
+{
+  "estimate": {
+    "clock_mhz": 250.0,
+    "instructions": [
+      {"index": 0, "name": "embed", "weight_bytes": 0, "stream_cycles": 0.0, "vector_cycles": 48,
+       "barrier_cycles": 60, "cycles": 108.0, "bound": "vector"},
+      {"index": 1, "name": "linear add", "weight_bytes": 3000, "stream_cycles": 50.4, "vector_cycles": 20,
+       "barrier_cycles": 30, "cycles": 80.0, "bound": "stream"}
+    ]
+  },
+  "tables": [
+    {"title": "A Board (estimated)",
+     "columns": [{"name": "figure", "align": "left"}, {"name": "value", "align": "left"}],
+     "rows": [["tokens per second", "1,235"]]},
+    {"title": "Resources (estimated)",
+     "columns": [{"name": "resource", "align": "left"}, {"name": "used", "align": "right"}],
+     "rows": [["LUT", "40,000"], ["DSP", "9"]]}
   ]
-}}
+}
 """

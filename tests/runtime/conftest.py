@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tritloom.runtime import Session, load
 
 from .fake_bundle import write_bundle

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from tritloom.runtime.bpe import BYTE_CHARACTERS
 from tritloom.runtime.manifest import ENCODING, canonical_hash, kernel_arguments
 
@@ -64,8 +63,19 @@ def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: 
         "numerics": 1,
         "encoding": dict(zip(("name", "version", "sha256"), ENCODING, strict=True)),
         "limits": {
-            **{"ports": 2, "port_bits": 128, "slices": 2, "batch": batch, "lanes": 8, "k_max": 80, "code_slots": 3},
-            **{"vector_words": 256, "state_words": 64, "program_max": 16, "topk": 8, "port_fifo": 16, "gain_fifo": 16},
+            "ports": 2,
+            "port_bits": 128,
+            "slices": 2,
+            "batch": batch,
+            "lanes": 8,
+            "k_max": 80,
+            "code_slots": 3,
+            "vector_words": 256,
+            "state_words": 64,
+            "program_max": 16,
+            "topk": 8,
+            "port_fifo": 16,
+            "gain_fifo": 16,
         },
         "args": [{"name": a.name, "kind": a.kind, "bits": a.bits} for a in kernel_arguments(2)],
     }
@@ -97,7 +107,12 @@ def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: 
     ]
     states = [("state.0", 0, [1, 12]), ("state.1", 12, [1, 8])]
     part = {
-        **{"kernel": kernel["hash"], "kind": "lm", "name": "fake", "vocab": VOCAB, "hidden": 4, "layers": 2},
+        "kernel": kernel["hash"],
+        "kind": "lm",
+        "name": "fake",
+        "vocab": VOCAB,
+        "hidden": 4,
+        "layers": 2,
         "ternary_weights": 0,
         "inputs": [{"name": "input_ids", "dtype": "int64", "shape": [1]}],
         "outputs": [{"name": "logits", "dtype": "float32", "shape": [1, VOCAB]}],
@@ -105,17 +120,29 @@ def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: 
             {"input": n, "output": n.replace(".", "_out."), "shape": s, "offset": o, "initial": "zeros"}
             for n, o, s in states
         ],
-        **{"state_words": STATE_WORDS, "instructions": 3, "port_beats": 200, "gain_beats": 100},
+        "state_words": STATE_WORDS,
+        "instructions": 3,
+        "port_beats": 200,
+        "gain_beats": 100,
         "embedding": {"dtype": "f32", "rows": VOCAB, "row_bytes": 16},
-        **{"logits_stride": 64, "images": images, "max_batch": batch, "contiguous_bytes": 100_000},
+        "logits_stride": 64,
+        "images": images,
+        "max_batch": batch,
+        "contiguous_bytes": 100_000,
         "tokenizer": {
-            **{"file": "tokenizer.json", "sha256": sha256(contents["tokenizer.json"]), "bos": 0, "eos": None},
+            "file": "tokenizer.json",
+            "sha256": sha256(contents["tokenizer.json"]),
+            "bos": 0,
+            "eos": None,
         },
         "estimate": {"cycles_per_token": 1000, "tokens_per_second": 1.0, "label": "estimated"},
     }
     part["hash"] = canonical_hash(part)
     manifest = {
-        **{"schema": 1, "generator": "test", "kernel": kernel, "program": part},
+        "schema": 1,
+        "generator": "test",
+        "kernel": kernel,
+        "program": part,
         "files": {name: sha256(data) for name, data in contents.items()},
     }
     (root / "manifest.json").write_text(json.dumps(manifest))

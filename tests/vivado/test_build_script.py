@@ -35,19 +35,25 @@ def _limits(target: Target, ports: int | None = None) -> KernelLimits:
 
 def _hwh(ports: int) -> str:
     names = [f"m_axi_port{port}" for port in range(ports)]
-    interfaces = " ".join(f'NAME="{name}"' for name in ("S_AXI_CONTROL", *names, "m_axi_gains", "m_axi_governor", "m_axi_io"))
+    interfaces = " ".join(
+        f'NAME="{name}"' for name in ("S_AXI_CONTROL", *names, "m_axi_gains", "m_axi_governor", "m_axi_io")
+    )
     return f'VLNV="xilinx.com:hls:tritloom:1.0" {interfaces} MODTYPE="axi_intc"'
 
 
-def _run(
-    folder: Path, text: str, target: Target, ports: int, **settings: str
-) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, text: str, target: Target, ports: int, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a script in `folder`/vivado with the model of Vivado in front of it."""
     (folder / "vivado").mkdir(parents=True)
     script = folder / "vivado" / "build.tcl"
     script.write_text(text)
     board = target.board_part.removesuffix("*")
-    values = {"wns": "0.2", "fails": "", "hwh": _hwh(ports), "ips": IPS, "boards": f"{board}1.0 {board}1.10 {board}1.9"}
+    values = {
+        "wns": "0.2",
+        "fails": "",
+        "hwh": _hwh(ports),
+        "ips": IPS,
+        "boards": f"{board}1.0 {board}1.10 {board}1.9",
+    }
     values |= {"ports": str(ports), **settings}
     setup = "".join(f"set stub({name}) {{{value}}}\n" for name, value in values.items())
     driver = folder / "driver.tcl"
@@ -66,7 +72,10 @@ def test_runs_to_the_end_and_leaves_both_files(tmp_path: Path, board: str) -> No
     limits = _limits(target)
     done = _run(tmp_path, _script(target, limits), target, limits.ports)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "overlay").iterdir()) == ["tritloom.bit", "tritloom.hwh"]
+    assert sorted(path.name for path in (tmp_path / "overlay").iterdir()) == [
+        "tritloom.bit",
+        "tritloom.hwh",
+    ]
     assert f"board_part {target.board_part.removesuffix('*')}1.10" in done.stdout
 
 
@@ -78,7 +87,10 @@ def test_runs_to_the_end_and_leaves_both_files(tmp_path: Path, board: str) -> No
         (r" kernel/ap_rst_n", "kernel/ap_rst_n is not connected"),
         (r"wire kernel/interrupt intc/intr\n", "intc/intr is not connected"),
         (r"wire intc/irq ps/pl_ps_irq0\n", "ps/pl_ps_irq0 is not connected"),
-        (r"axi kernel/m_axi_port1 .*\n", "m_axi_port1 is not connected|weights1/S00_AXI is not connected"),
+        (
+            r"axi kernel/m_axi_port1 .*\n",
+            "m_axi_port1 is not connected|weights1/S00_AXI is not connected",
+        ),
         (r"assign_bd_address\n", "no addresses assigned"),
         (r"  CONFIG.PSU__USE__S_AXI_GP2 .*\n", "has no (pin|interface) "),
         (r" weights0/aclk", "weights0/aclk is not connected"),
@@ -102,10 +114,19 @@ def test_a_missing_wire_is_caught(tmp_path: Path, pattern: str, complaint: str) 
         ({"fails": "synth_1"}, "synth_1 ended as 'synth_design ERROR': see "),
         ({"fails": "impl_1"}, "impl_1 ended as "),
         ({"hwh": ""}, "generate_target left no tritloom.hwh"),
-        ({"hwh": 'VLNV="xilinx.com:hls:other:1.0"'}, 'does not mention VLNV="xilinx.com:hls:tritloom:1.0"'),
+        (
+            {"hwh": 'VLNV="xilinx.com:hls:other:1.0"'},
+            'does not mention VLNV="xilinx.com:hls:tritloom:1.0"',
+        ),
         ({"hwh": _hwh(2)}, 'does not mention NAME="m_axi_port2"'),
-        ({"boards": "xilinx.com:zcu104:part0:1.1"}, "no board matches xilinx.com:kv260_som:part0:*"),
-        ({"ips": IPS.replace("xilinx.com:hls:tritloom:1.0", "")}, "no IP matches xilinx.com:hls:tritloom:*"),
+        (
+            {"boards": "xilinx.com:zcu104:part0:1.1"},
+            "no board matches xilinx.com:kv260_som:part0:*",
+        ),
+        (
+            {"ips": IPS.replace("xilinx.com:hls:tritloom:1.0", "")},
+            "no IP matches xilinx.com:hls:tritloom:*",
+        ),
     ],
 )
 def test_a_failure_stops_with_its_reason(tmp_path: Path, settings: dict[str, str], message: str) -> None:
@@ -128,12 +149,18 @@ def test_no_version_is_pinned_and_the_label_stands(board: str) -> None:
 def test_zynq_takes_a_port_of_each_pair_first() -> None:
     target = load_target("pynq-z2")
     assert choose_ports(_limits(target), target) == (["S_AXI_HP0", "S_AXI_HP2"], "S_AXI_HP1")
-    assert choose_ports(_limits(target, 3), target) == (["S_AXI_HP0", "S_AXI_HP2", "S_AXI_HP1"], "S_AXI_HP3")
+    assert choose_ports(_limits(target, 3), target) == (
+        ["S_AXI_HP0", "S_AXI_HP2", "S_AXI_HP1"],
+        "S_AXI_HP3",
+    )
 
 
 def test_zynqmp_takes_the_unshared_ports_first() -> None:
     target = load_target("kd240")
-    assert choose_ports(_limits(target), target) == (["S_AXI_HP0_FPD", "S_AXI_HP3_FPD"], "S_AXI_HPC0_FPD")
+    assert choose_ports(_limits(target), target) == (
+        ["S_AXI_HP0_FPD", "S_AXI_HP3_FPD"],
+        "S_AXI_HPC0_FPD",
+    )
 
 
 def test_too_many_ports_are_refused() -> None:

@@ -94,9 +94,7 @@ def float_units(limits: KernelLimits, gate_ii: int) -> dict[str, FloatOperators]
         ),
         "head": FloatOperators(multiply=batch, convert=batch, compare=limits.topk),
         # One lane of everything.
-        "vector functions": FloatOperators(
-            multiply=8, add=6, divide=2, square_root=1, convert=1, round=1, compare=2
-        ),
+        "vector functions": FloatOperators(multiply=8, add=6, divide=2, square_root=1, convert=1, round=1, compare=2),
     }
 
 
@@ -115,9 +113,7 @@ def array_cost(slices: int, batch: int) -> Cost:
     """Dot-product array with decoders. Between the batches that were measured, per trit and vector."""
     known = max(measured for measured in c.SLICE_LUT if measured <= batch)
     further = (batch - known) * SLICE_TRITS * c.LUT_PER_FURTHER_TRIT
-    return Cost(
-        round(slices * (c.SLICE_LUT[known] + further)), c.FF_PER_TRIT * SLICE_TRITS * slices * batch
-    )
+    return Cost(round(slices * (c.SLICE_LUT[known] + further)), c.FF_PER_TRIT * SLICE_TRITS * slices * batch)
 
 
 def _block(name: str, cost: Cost, source: str) -> Block:

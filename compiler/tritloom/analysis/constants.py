@@ -75,9 +75,7 @@ SEQUENCER: Final = Cost(2200, 2400, 0)
 """Program loop, checks, argmax and top-k, counters, governor. *derived*"""
 
 # --- latencies, in clock cycles ------------------------------------------------------------------------------------
-TIMING_SOURCE: Final = (
-    "derived from operator latencies at 250 MHz and the loops of the kernel library"
-)
+TIMING_SOURCE: Final = "derived from operator latencies at 250 MHz and the loops of the kernel library"
 LINEAR_START: Final = 12
 """Decode, start of the inner region, first read of the codes."""
 ARRAY_DEPTH: Final = 20

@@ -78,11 +78,7 @@ class ResourceUse:
 
     @property
     def share(self) -> float:
-        return (
-            self.used / self.available
-            if self.available
-            else (0.0 if not self.used else float("inf"))
-        )
+        return self.used / self.available if self.available else (0.0 if not self.used else float("inf"))
 
 
 @dataclass(frozen=True)
@@ -185,8 +181,7 @@ def _row(
         weight_bytes=weight_bytes,
         gain_bytes=gain_bytes,
         padding_share=work.padding(limits),
-        stream_cycles=weight_bytes / rate
-        + gain_bytes / min(supply.memory, supply.weights + supply.gains),
+        stream_cycles=weight_bytes / rate + gain_bytes / min(supply.memory, supply.weights + supply.gains),
         array_cycles=work.beats,
         vector_cycles=work.vector,
         barrier_cycles=work.latency,
@@ -228,9 +223,7 @@ def _memory(images: Mapping[str, int], buffers: Mapping[str, int], target: Targe
     )
 
 
-def _default_images(
-    program: Sequence[Instruction], works: Sequence[Work], limits: KernelLimits
-) -> dict[str, int]:
+def _default_images(program: Sequence[Instruction], works: Sequence[Work], limits: KernelLimits) -> dict[str, int]:
     """Sizes from the program alone; an embedding table's rows are in its instruction."""
     beats = sum(work.beats for work in works)
     images = {f"port{port}": _pages(beats * limits.port_bits // 8) for port in range(limits.ports)}

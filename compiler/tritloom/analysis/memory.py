@@ -59,9 +59,7 @@ def bram36(depth: int, width: int, ports: Ports = Ports.SIMPLE) -> float:
     """
     if depth <= 0 or width <= 0:
         return 0.0
-    return min(
-        _blocks(depth, width, _RAMB18[ports]) / 2, float(_blocks(depth, width, _RAMB36[ports]))
-    )
+    return min(_blocks(depth, width, _RAMB18[ports]) / 2, float(_blocks(depth, width, _RAMB36[ports])))
 
 
 def uram(depth: int, width: int) -> int:
@@ -134,9 +132,7 @@ def kernel_memories(limits: KernelLimits) -> tuple[Memory, ...]:
     word = 32 * lanes
     return (
         Memory("port FIFOs", limits.port_fifo, beat, limits.ports),
-        Memory(
-            "m_axi buffers, weights", limits.burst_beats * limits.outstanding, beat, limits.ports
-        ),
+        Memory("m_axi buffers, weights", limits.burst_beats * limits.outstanding, beat, limits.ports),
         Memory("m_axi buffer, gains", GAIN_BUFFER, 128),
         Memory("m_axi buffers, io", IO_BUFFER, 128, 2),
         Memory("gain FIFO", limits.gain_fifo, word),

@@ -75,11 +75,7 @@ def _linear(instruction: Instruction, limits: KernelLimits, positions: int, gate
 def sum_tree(lanes: int) -> int:
     """Cycles of the tree that ends a sum128: whole words level by level, then within a word."""
     words = PARTIAL_SUMS // lanes
-    return (
-        (words - 1)
-        + c.ADD_LATENCY * (words.bit_length() - 1)
-        + c.ADD_LATENCY * (lanes.bit_length() - 1)
-    )
+    return (words - 1) + c.ADD_LATENCY * (words.bit_length() - 1) + c.ADD_LATENCY * (lanes.bit_length() - 1)
 
 
 def barrier(norms: int, new: bool, lanes: int) -> int:
@@ -128,9 +124,7 @@ _WORK = {
 }
 
 
-def work_of(
-    instruction: Instruction, limits: KernelLimits, positions: int = 1, gate_ii: int = 3
-) -> Work:
+def work_of(instruction: Instruction, limits: KernelLimits, positions: int = 1, gate_ii: int = 3) -> Work:
     """Work of `instruction` in a pass of `positions` positions, a row taking `gate_ii` cycles in the epilogue."""
     return _WORK[instruction.opcode](instruction, limits, positions, gate_ii)
 

@@ -109,7 +109,6 @@ def compose_bundle(
     limits: KernelLimits,
     target: Target,
     source: Source,
-    passes: Sequence[PassRow],
     dumps: Mapping[str, str],
     kernel: dict[str, Any] | None = None,
 ) -> Composed:
@@ -123,9 +122,10 @@ def compose_bundle(
     kernel = kernel or kernel_manifest(limits, target)
     tokenizer = _tokenizer(source, plan)
     found = _estimate(entries, images, limits, target, limits.batch)
+    digest = _sha256(source.model.read_bytes())
     extra = {
         "name": source.model.stem,
-        "source": {"file": str(source.model.resolve()), "sha256": _sha256(source.model.read_bytes())},
+        "source": {"sha256": digest},
         "contiguous_bytes": found.memory.contiguous,
         "tokenizer": tokenizer,
         "estimate": {
@@ -141,7 +141,8 @@ def compose_bundle(
         plan.add(path, text)
     for name, data in images.data.items():
         plan.add(f"weights/{name}.bin", data)
-    hashed = {path: digest for path, digest in plan.digests().items()}
+    hashed = plan.digests()
     plan.add_all("ir", dict(dumps))
-    plan.add("manifest.json", manifest(kernel, program, hashed))
+    origin = {"file": str(source.model.resolve()), "sha256": digest}
+    plan.add("manifest.json", manifest(kernel, program, origin, hashed))
     return Composed(plan, found, found.memory.contiguous, list(found.warnings))

@@ -79,7 +79,7 @@ def _context(kernel: KernelLimits, target: HlsTarget, listing: Sequence[ListedIn
     scalars = "mode T B N stop_token instructions port_beats gain_beats status count cycles busy starved waiting"
     words_per_beat = 4
     simulated = 1 << 20  # depth of a buffer whose size depends on the model: co-simulation only
-    io = {name: simulated for name in pointers} | {
+    io = dict.fromkeys(pointers, simulated) | {
         "program": 4 * kernel.program_max,
         "state": kernel.state_words // words_per_beat,
         "topk": -(-kernel.topk // 2),

@@ -34,7 +34,9 @@ def interleave_halves(trits: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.stack([u, v], axis=1).reshape(trits.shape)
 
 
-def _port_images(entries: list[engine.ProgramEntry], module: ModuleOp, store: WeightStore, limits: KernelLimits) -> list[bytes]:
+def _port_images(
+    entries: list[engine.ProgramEntry], module: ModuleOp, store: WeightStore, limits: KernelLimits
+) -> list[bytes]:
     runs: list[list[bytes]] = [[] for _ in range(limits.ports)]
     for entry in entries:
         if not isinstance(entry.op, engine.LinearOp):

@@ -126,13 +126,14 @@ def program_manifest(
     )
 
 
-def manifest(kernel: dict[str, Any], program: dict[str, Any], files: dict[str, str]) -> str:
-    """Text of manifest.json."""
+def manifest(kernel: dict[str, Any], program: dict[str, Any], source: dict[str, str], files: dict[str, str]) -> str:
+    """Text of manifest.json. `source` is where the model was: no part of a hash, so a bundle does not depend on it."""
     content = {
         "schema": SCHEMA,
         "generator": f"tritloom {__version__}",
         "kernel": kernel,
         "program": program,
+        "source": source,
         "files": files,
     }
     return json.dumps(content, indent=2) + "\n"

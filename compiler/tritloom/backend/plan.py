@@ -43,7 +43,9 @@ class BuildPlan:
             folder.parent.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         except OSError as error:
-            raise InputError(f"cannot write to {folder.parent}: {error.strerror}", "Choose another -o folder.") from error
+            raise InputError(
+                f"cannot write to {folder.parent}: {error.strerror}", "Choose another -o folder."
+            ) from error
         try:
             self._fill(beside)
             _swap(beside, folder)
@@ -71,7 +73,9 @@ def check_output(folder: Path, force: bool) -> None:
     if not force:
         raise InputError(f"the output folder {folder} exists", "Choose another, or replace it with --force.")
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "manifest.json").is_file()):
-        raise InputError(f"{folder} exists and is no bundle, so --force does not replace it", "Choose another -o folder.")
+        raise InputError(
+            f"{folder} exists and is no bundle, so --force does not replace it", "Choose another -o folder."
+        )
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -43,7 +43,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _options(
+def _tritloom(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
@@ -52,15 +52,11 @@ def _options(
     """The options of `tritloom` itself."""
 
 
-def _no_options() -> None:
-    """Where the first argument is a command."""
-
-
-def application(*, with_options: bool = True) -> typer.Typer:
+def application(*, with_help: bool = True) -> typer.Typer:
     """The application with every command; boxes and colours only where stdout is a terminal.
 
-    `with_options` gives it options of its own. Checking those takes typer longer than all the rest of
-    `tritloom COMMAND --help` does, because it imports pydantic.
+    Without `with_help` it has no `--help` of its own, only those of the commands: where that option is
+    not given, typer imports pydantic to check it, which takes longer than all of `COMMAND --help`.
     """
     app = typer.Typer(
         name="tritloom",
@@ -71,7 +67,7 @@ def application(*, with_options: bool = True) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         epilog=EPILOG,
     )
-    app.callback(help=HELP)(_options if with_options else _no_options)
+    app.callback(help=HELP, add_help_option=with_help)(_tritloom)
     for name, function in COMMANDS.items():
         app.command(name)(function)
     app.add_typer(boards.application(), name="boards")
@@ -82,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error becomes a few lines on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     settings = Settings()
-    command: Any = get_command(application(with_options=not given or given[0].startswith("-")))
+    command: Any = get_command(application(with_help=not given or given[0].startswith("-")))
     try:
         result = command.main(args=given, prog_name="tritloom", obj=settings, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the one place that turns whatever happened into a message

@@ -14,7 +14,7 @@ from .estimate import estimate_tables, read
 from .options import Debug, DumpIr, Json, Model, PrintAfter, PrintBefore
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
     from rich.tree import Tree
 
     from tritloom.api import CompileResult
@@ -109,7 +109,7 @@ def summary(result: CompileResult) -> dict[str, Any]:
     }
 
 
-def pass_table(result: CompileResult) -> Table:
+def pass_table(result: CompileResult) -> RenderableType:
     """A row a pass: operations before and after, and the time it took."""
     rows = [
         (record.name, record.ops_before, record.ops_after, "yes" if record.changed else "", f"{record.seconds:.3f}")

@@ -10,7 +10,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
 
 def console(stream: IO[str] | None = None) -> Console:
@@ -31,26 +30,28 @@ def show(*renderables: RenderableType) -> None:
     emit("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: str = "") -> Table:
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: str = ""
+) -> RenderableType:
     """A table; `right` has one letter a column, `>` where it is aligned to the right."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    result = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
+    body = Table(
         box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
         header_style="bold",
+        show_edge=False,
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
     for index, column in enumerate(columns):
-        result.add_column(column, justify="right" if right[index : index + 1] == ">" else "left")
+        body.add_column(column, justify="right" if right[index : index + 1] == ">" else "left")
     for row in rows:
-        result.add_row(*(Text(str(cell)) for cell in row))
-    return result
+        body.add_row(*(Text(str(cell)) for cell in row))
+    # A table's own title is wrapped to the table's width.
+    return Group(Text(title, style="bold"), body) if title else body
 
 
 def emit(text: str) -> None:

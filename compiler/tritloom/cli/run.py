@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,7 +33,7 @@ DeviceOption = Annotated[
 ]
 
 
-def device_argument(device: Device) -> str | None:
+def device_argument(device: Device) -> Literal["emulated"] | None:
     """What tritloom.runtime.load takes: None is the board."""
     on_board = device is Device.board or (device is Device.auto and BOARD_SIGN.exists())
     return None if on_board else "emulated"

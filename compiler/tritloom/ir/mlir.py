@@ -23,12 +23,12 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
+from xdsl.dialects.utils.enum_attribute import EnumAttribute
 from xdsl.ir import (
     Attribute,
     Block,
     BlockArgument,
     Dialect,
-    EnumAttribute,
     Operation,
     OpResult,
     ParametrizedAttribute,
@@ -38,6 +38,7 @@ from xdsl.ir import (
     TypeAttribute,
 )
 from xdsl.irdl import (
+    AnyOf,
     AttrSizedOperandSegments,
     AttrSizedResultSegments,
     IRDLOperation,
@@ -66,11 +67,12 @@ from xdsl.pattern_rewriter import (
 )
 from xdsl.printer import Printer
 from xdsl.traits import IsolatedFromAbove, IsTerminator, OpTrait, Pure, SymbolOpInterface
+from xdsl.utils.arg_spec import parse_pipeline
+from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 from xdsl.utils.str_enum import StrEnum
-from xdsl.utils.arg_spec import ArgSpecParseError, parse_pipeline
-from xdsl.utils.exceptions import ParseError, VerifyException
 
 __all__ = [
+    "AnyOf",
     "ArgSpecParseError",
     "ArrayAttr",
     "AttrParser",
@@ -100,11 +102,11 @@ __all__ = [
     "NameLoc",
     "NoneAttr",
     "OpResult",
-    "ParsePropInAttrDict",
     "OpTrait",
     "Operation",
     "ParametrizedAttribute",
     "ParseError",
+    "ParsePropInAttrDict",
     "Parser",
     "PatternRewriteWalker",
     "PatternRewriter",

@@ -49,12 +49,14 @@ def sum128(values: F32) -> F32:
 
 def mean(values: F32) -> F32:
     """Mean over the last axis, [..., 1]."""
-    return sum128(values) / np.float32(values.shape[-1])
+    result: F32 = sum128(values) / np.float32(values.shape[-1])
+    return result
 
 
 def inv_rms(mean_square: F32, eps: np.float32) -> F32:
     """1 / sqrt(mean_square + eps)."""
-    return _ONE / np.sqrt(mean_square + eps)
+    result: F32 = _ONE / np.sqrt(mean_square + eps)
+    return result
 
 
 def absmax(values: F32) -> F32:
@@ -81,7 +83,8 @@ def sigmoid(x: F32) -> F32:
     """Logistic function; the argument is clamped to +-32. Maximum relative error 1e-6."""
     clamped = np.minimum(np.maximum(x, -_SIGMOID_RANGE), _SIGMOID_RANGE)
     t = exp_neg(-np.abs(clamped))
-    return np.where(x < 0, t, _ONE) / (_ONE + t)
+    result: F32 = np.where(x < 0, t, _ONE) / (_ONE + t)
+    return result
 
 
 def silu(x: F32) -> F32:
@@ -116,7 +119,7 @@ def norm_factor(a: F32, eps0: np.float32) -> F32:
 def double_norm_factor(a: F32, z: F32, eps0: np.float32, eps1: np.float32) -> F32:
     """Factor of two RMSNorms in a row, z being a times the first norm's gain (and b, where there is one)."""
     first = norm_factor(a, eps0)
-    second = _ONE / np.sqrt((first * first) * mean(z * z) + eps1)
+    second: F32 = _ONE / np.sqrt((first * first) * mean(z * z) + eps1)
     return first * second
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 from .engine import Engine
-from .mlir import Builtin, Context, ModuleOp, Parser, ParseError, Printer, VerifyException
+from .mlir import Builtin, Context, ModuleOp, ParseError, Parser, Printer, VerifyException
 from .tern import Tern
 
 

@@ -32,7 +32,9 @@ class CompilerContext(Context):
             InputError: no board was given.
         """
         if self.target is None:
-            raise InputError(f"pass '{pass_name}' needs a board", "Give one with --board; `tritloom boards` lists them.")
+            raise InputError(
+                f"pass '{pass_name}' needs a board", "Give one with --board; `tritloom boards` lists them."
+            )
         return self.target
 
 

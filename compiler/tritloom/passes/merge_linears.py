@@ -25,9 +25,7 @@ def _joined_weight(linears: Sequence[LinearOp], store: WeightStore) -> WeightOp:
     module = module_of(linears[0])
     trits = np.concatenate([store.matrix(module, name) for name in names])
     first = weights[0]
-    joined = WeightOp(
-        ".and.".join(names), *trits.shape, first.scale.value.data, trits_hash(trits), parts=names
-    )
+    joined = WeightOp(".and.".join(names), *trits.shape, first.scale.value.data, trits_hash(trits), parts=names)
     module.body.block.insert_op_after(joined, weights[-1])
     return joined
 

@@ -77,7 +77,9 @@ def parse_passes(text: str) -> list[ModulePass]:
     try:
         specs = list(parse_pipeline(text))
     except (ArgSpecParseError, ParseError) as error:
-        raise InputError(f"the pipeline '{text}' does not parse: {error}", "Example: fuse-norm,tile{lanes=8}") from error
+        raise InputError(
+            f"the pipeline '{text}' does not parse: {error}", "Example: fuse-norm,tile{lanes=8}"
+        ) from error
     passes = []
     for spec in specs:
         if spec.name not in PASSES:

@@ -31,7 +31,8 @@ class Engine:
     """A model in device memory and the kernel that runs it.
 
     `state` is what the next start begins with, float32 [state_words]: a start that fails leaves it as
-    it was. `timeout` is in seconds a start; None allows a multiple of the estimate.
+    it was. `timeout` is in seconds a start; None allows a multiple of the estimate. Hold `lock` over a
+    start and the reading of its results.
     """
 
     def __init__(self, bundle: Bundle, device: Device, timeout: float | None, wait: Wait) -> None:
@@ -40,7 +41,7 @@ class Engine:
         self.memory = MemoryMap(bundle, device)
         self._timeout = timeout
         self._wait = wait
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._state = np.zeros(self._program.state_words, np.float32)
         self._state_changed = True
         self._clock_hz = bundle.kernel.clock_mhz * 1e6
@@ -65,7 +66,7 @@ class Engine:
             KernelError: it refused, by status code.
             DeviceError: the session is closed, the overlay was replaced, a bus error.
         """
-        with self._lock:
+        with self.lock:
             if self._closed:
                 raise DeviceError("the session is closed", "load the bundle again")
             self._kernel.check_loaded()
@@ -97,7 +98,7 @@ class Engine:
 
     def close(self) -> None:
         """Free the memory; harmless when repeated."""
-        with self._lock:
+        with self.lock:
             self._closed = True
             self.memory.free()
 

@@ -13,6 +13,7 @@ from .errors import InputError
 from .memory_map import TOKENS
 from .sampling import Sampling
 from .tokenizer import StreamDecoder
+from .tokens import check_tokens
 
 if TYPE_CHECKING:
     from .session import Session
@@ -96,6 +97,7 @@ def generate(
     tokens = _prompt_tokens(session, prompt, reset)
     pending = [] if reset or session.pending is None else [session.pending]
     fed = [*pending, *tokens]
+    check_tokens(fed, session.vocab, "prompt")
     if reset:
         session.reset()
     sink = _Sink(session, streamer)

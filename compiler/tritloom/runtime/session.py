@@ -14,17 +14,16 @@ import numpy.typing as npt
 from .bundle import Bundle
 from .driver import Counters
 from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine, Wait
-from .errors import InputError
+from .errors import DeviceError, InputError
 from .generate import Generation, Streamer, generate
 from .memory_map import TOKENS
 from .overlay import DeviceChoice, choose_device
 from .state import SavedState
 from .tokenizer import Tokenizer
+from .tokens import Array, check_tokens
 
 if TYPE_CHECKING:
     from ._pynq import Device
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class NodeArg:
 class Session:
     """A language model on a device. Use `load` to make one; close it, or use it in a `with` block.
 
-    The session holds the model's recurrent state: `step` and `prefill` advance it, `run` does not.
+    The session holds the model's recurrent state: `step` and `prefill` advance it, `run` does not. Calls from
+    several threads take turns.
     """
 
     def __init__(
@@ -92,23 +92,24 @@ class Session:
             InputError: no tokens, or one outside the vocabulary; nothing has been fed then.
             DeviceError: the kernel failed or timed out; state and position are as before.
         """
-        checked = check_tokens(tokens, self.vocab)
-        before = self.save_state()
-        size = self._engine.memory.logits_rows if all_logits else TOKENS
-        mode = LOGITS_ALL if all_logits else LOGITS_LAST
-        parts = []
-        try:
-            for at in range(0, len(checked), size):
-                chunk = checked[at : at + size]
-                self._engine.start(chunk, mode)
-                if all_logits or at + size >= len(checked):
-                    parts.append(self._engine.logits(len(chunk) if all_logits else 1))
-        except BaseException:
-            self.load_state(before)
-            raise
-        self.position += len(checked)
-        self.pending = None
-        return np.concatenate(parts) if all_logits else parts[0][0]
+        with self._engine.lock:
+            checked = check_tokens(tokens, self.vocab)
+            before = self.save_state()
+            size = self._engine.memory.logits_rows if all_logits else TOKENS
+            mode = LOGITS_ALL if all_logits else LOGITS_LAST
+            parts = []
+            try:
+                for at in range(0, len(checked), size):
+                    chunk = checked[at : at + size]
+                    self._engine.start(chunk, mode)
+                    if all_logits or at + size >= len(checked):
+                        parts.append(self._engine.logits(len(chunk) if all_logits else 1))
+            except BaseException:
+                self.load_state(before)
+                raise
+            self.position += len(checked)
+            self.pending = None
+            return np.concatenate(parts) if all_logits else parts[0][0]
 
     def greedy(self, tokens: Iterable[int] | Array, count: int, stop: int | None = None) -> list[int]:
         """Feed tokens, then generate up to `count` (1 to 2048) by largest logit in ONE start of the kernel.
@@ -120,24 +121,25 @@ class Session:
             InputError: no tokens, one outside the vocabulary, or `count` out of range.
             DeviceError: the kernel failed or timed out; state and position are as before.
         """
-        checked = check_tokens(tokens, self.vocab)
-        if not 1 <= count <= TOKENS:
-            raise InputError(f"count={count}", f"a start generates 1 to {TOKENS} tokens")
-        before = self.save_state()
-        try:
-            head, last = len(checked) - 1, checked
-            if len(checked) > TOKENS:
+        with self._engine.lock:
+            checked = check_tokens(tokens, self.vocab)
+            if not 1 <= count <= TOKENS:
+                raise InputError(f"count={count}", f"a start generates 1 to {TOKENS} tokens")
+            before = self.save_state()
+            try:
                 head = (len(checked) - 1) // TOKENS * TOKENS
-                self.prefill(checked[:head])
-                last = checked[head:]
-            counters = self._engine.start(last, GREEDY, count, stop)
-            found = self._engine.generated(counters.tokens)
-        except BaseException:
-            self.load_state(before)
-            raise
-        self.position = before.position + len(checked) + len(found) - 1
-        self.pending = found[-1]
-        return found
+                if head:
+                    self.prefill(checked[:head])
+                counters = self._engine.start(checked[head:], GREEDY, count, stop)
+                if not 1 <= counters.tokens <= count:
+                    raise DeviceError(f"the kernel generated {counters.tokens} tokens, not 1 to {count}")
+                found = self._engine.generated(counters.tokens)
+            except BaseException:
+                self.load_state(before)
+                raise
+            self.position = before.position + len(checked) + len(found) - 1
+            self.pending = found[-1]
+            return found
 
     def generate(
         self,
@@ -153,19 +155,24 @@ class Session:
         reset: bool = True,
     ) -> Generation:
         """Generate text after a prompt; see `tritloom.runtime.generate.generate`."""
-        return generate(self, prompt, max_new_tokens, do_sample, temperature, top_k, top_p, seed, streamer, stop, reset)
+        with self._engine.lock:
+            return generate(
+                self, prompt, max_new_tokens, do_sample, temperature, top_k, top_p, seed, streamer, stop, reset
+            )
 
     # -- state
 
     def reset(self) -> None:
         """Back to the model's initial state, position 0."""
-        self._engine.state = np.zeros(self.bundle.program.state_words, np.float32)
-        self.position = 0
-        self.pending = None
+        with self._engine.lock:
+            self._engine.state = np.zeros(self.bundle.program.state_words, np.float32)
+            self.position = 0
+            self.pending = None
 
     def save_state(self) -> SavedState:
         """The state, to be loaded later, in this session or another one of the same program."""
-        return SavedState(self.bundle.program.hash, self.position, self.pending, self._engine.state)
+        with self._engine.lock:
+            return SavedState(self.bundle.program.hash, self.position, self.pending, self._engine.state)
 
     def load_state(self, saved: SavedState) -> None:
         """Go on from a saved state.
@@ -173,11 +180,12 @@ class Session:
         Raises:
             InputError: it belongs to another program.
         """
-        if saved.program != self.bundle.program.hash or saved.words.size != self.bundle.program.state_words:
-            raise InputError("the saved state belongs to another program", "save it from this model")
-        self._engine.state = saved.words
-        self.position = saved.position
-        self.pending = saved.pending
+        with self._engine.lock:
+            if saved.program != self.bundle.program.hash or saved.words.size != self.bundle.program.state_words:
+                raise InputError("the saved state belongs to another program", "save it from this model")
+            self._engine.state = saved.words
+            self.position = saved.position
+            self.pending = saved.pending
 
     # -- onnxruntime's shape
 
@@ -204,25 +212,26 @@ class Session:
             InputError: an unknown name, a missing or misshapen input, a token outside the vocabulary.
             DeviceError: the kernel failed or timed out.
         """
-        program = self.bundle.program
-        outputs = {arg.name for arg in self.get_outputs()}
-        names = [arg.name for arg in self.get_outputs()] if output_names is None else list(output_names)
-        for name in names:
-            if name not in outputs:
-                raise InputError(f"there is no output {name!r}", f"outputs: {', '.join(sorted(outputs))}")
-        tokens, words = self._read_feeds(feeds)
-        own = self.save_state()
-        try:
-            self._engine.state = words
-            wants_logits = program.outputs[0].name in names
-            logits = self.prefill(tokens, all_logits=wants_logits)
-            after = self._engine.state
-        finally:
-            self.load_state(own)
-        found: dict[str, Array] = {program.outputs[0].name: logits}
-        for state in program.states:
-            found[state.output] = after[state.offset : state.offset + state.size].reshape(state.shape)
-        return [found[name] for name in names]
+        with self._engine.lock:
+            program = self.bundle.program
+            outputs = {arg.name for arg in self.get_outputs()}
+            names = [arg.name for arg in self.get_outputs()] if output_names is None else list(output_names)
+            for name in names:
+                if name not in outputs:
+                    raise InputError(f"there is no output {name!r}", f"outputs: {', '.join(sorted(outputs))}")
+            tokens, words = self._read_feeds(feeds)
+            own = self.save_state()
+            try:
+                self._engine.state = words
+                wants_logits = program.outputs[0].name in names
+                logits = self.prefill(tokens, all_logits=wants_logits)
+                after = self._engine.state
+            finally:
+                self.load_state(own)
+            found: dict[str, Array] = {program.outputs[0].name: logits}
+            for state in program.states:
+                found[state.output] = after[state.offset : state.offset + state.size].reshape(state.shape)
+            return [found[name] for name in names]
 
     def _read_feeds(self, feeds: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
         program = self.bundle.program
@@ -261,27 +270,6 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def check_tokens(tokens: Iterable[int] | Array, vocab: int, name: str = "tokens") -> npt.NDArray[np.uint32]:
-    """Token ids as uint32 [T], T at least 1.
-
-    Raises:
-        InputError: none at all, not integers in one dimension, or one outside the vocabulary.
-    """
-    array = np.asarray(tokens if isinstance(tokens, np.ndarray) else list(tokens))
-    if array.ndim != 1 or array.size == 0:
-        raise InputError(f"{name}: shape {list(array.shape)}", "give at least one token, as [T] or [1, T]")
-    if array.dtype.kind not in "iu":
-        raise InputError(f"{name}: {array.dtype}, not integers", "give token ids, not text or floats")
-    outside = (array < 0) | (array >= vocab)
-    if outside.any():
-        at = int(np.flatnonzero(outside)[0])
-        raise InputError(
-            f"{name}: token {int(array[at])} at position {at} is outside the vocabulary of {vocab}",
-            f"token ids go from 0 to {vocab - 1}",
-        )
-    return array.astype(np.uint32)
 
 
 def load(

@@ -61,16 +61,12 @@ def _read(path: Path) -> Target:
             "see docs/boards.md for what one holds",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"board file '{path}' is not TOML: {error}", "see docs/boards.md"
-        ) from error
+        raise InputError(f"board file '{path}' is not TOML: {error}", "see docs/boards.md") from error
     try:
         # The JSON route: strict types, and TOML's arrays become tuples.
         return Target.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise InputError(
-            f"board file '{path}': {_describe(error)}", "docs/boards.md documents every field"
-        ) from error
+        raise InputError(f"board file '{path}': {_describe(error)}", "docs/boards.md documents every field") from error
 
 
 def load_target(name_or_path: str) -> Target:

@@ -124,9 +124,7 @@ class Target(_Facts):
     @model_validator(mode="after")
     def _kernel_fits_ports(self) -> Target:
         if self.kernel.ports > self.ports.count:
-            raise ValueError(
-                f"kernel.ports is {self.kernel.ports}, but the board has {self.ports.count} ports"
-            )
+            raise ValueError(f"kernel.ports is {self.kernel.ports}, but the board has {self.ports.count} ports")
         if self.kernel.burst_beats > self.ports.max_burst_beats:
             raise ValueError(
                 f"kernel.burst_beats is {self.kernel.burst_beats}, but the ports take"

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir import engine, numerics, tern
+from ..ir import engine, tern
 from ..ir.bindings import bound_tensor
 from ..ir.interpreter import Frame, evaluate
 from ..ir.mlir import IntegerType, ModuleOp, Operation, SSAValue, TensorType, f32
 from ..ir.store import WeightStore
 
 Array = NDArray[Any]
+
+_LEVELS = np.float32(127.0)
 
 
 def is_scale(value: SSAValue) -> bool:
@@ -42,7 +44,7 @@ def _element_width(value: SSAValue) -> int:
 def from_tensor(value: SSAValue, tensor: Array) -> Array:
     """What `value` holds where onnxruntime has `tensor`, [T, n]."""
     if is_scale(value):
-        return numerics.CODE_MAX / tensor.astype(np.float32)
+        return _LEVELS / tensor.astype(np.float32)
     if is_codes(value):
         return np.rint(tensor).astype(np.int8)
     if is_sums(value):

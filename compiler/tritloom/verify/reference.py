@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..errors import InputError
 from ..ir.tern import ModelOp
@@ -20,6 +21,15 @@ from .doubled import doubled
 Array = NDArray[Any]
 
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_REFUSALS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.NoSuchFile,
+    ort_errors.RuntimeException,
+)
 _DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
@@ -92,11 +102,11 @@ class Reference:
         values[self.interface.token] = np.asarray(tokens, np.int64)[:, np.newaxis]
         return Recording(values, {name: value.reshape(-1) for name, value in current.items()})
 
-    def tensor(self, name: str) -> Array:
-        """One tensor of the first step in its own shape: what the graph computes from weights alone."""
-        session = self._session([name])
+    def matrices(self, names: Sequence[str]) -> dict[str, Array]:
+        """Tensors of the first step in their own shapes: what the graph computes from weights alone."""
+        session = self._session(names)
         feeds = {arg.name: _zeros(arg) for arg in session.get_inputs()}
-        return np.asarray(session.run([name], feeds)[0])
+        return dict(zip(names, map(np.asarray, session.run(list(names), feeds)), strict=True))
 
     def _session(self, wanted: Sequence[str]) -> Any:
         options = ort.SessionOptions()
@@ -112,7 +122,7 @@ class Reference:
                 file = Path(folder) / "model.onnx"
                 onnx.save(model, file, save_as_external_data=True, location="weights", size_threshold=1024)
                 return _open(str(file), options)
-        except RuntimeError as error:  # what onnxruntime's own errors derive from
+        except _REFUSALS as error:
             raise InputError(
                 f"onnxruntime refuses {self.path.name}: {str(error).splitlines()[0]}",
                 "check that the file runs in onnxruntime as it is",

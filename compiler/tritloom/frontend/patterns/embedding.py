@@ -37,9 +37,9 @@ def _through_casts(graph: Graph, value: ir.Value) -> ir.Value:
 
 
 def _table(graph: Graph, value: ir.Value) -> Constant | None:
-    """A float table; a Cast in front of the Gather is taken off, so that the stored type stays."""
-    if (constant := graph.constant(value)) is None:
-        constant = graph.constant(_through_casts(graph, value))
+    """A float table; a Cast in front of the Gather is taken off (also a folded one), so that the stored type stays."""
+    if (constant := graph.constant(_through_casts(graph, value))) is None or constant.dtype not in _FLOATS:
+        constant = graph.constant(value)
     if constant is None or len(constant.shape) != 2 or constant.dtype not in _FLOATS:
         return None
     return constant

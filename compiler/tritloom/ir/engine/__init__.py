@@ -42,14 +42,6 @@ Engine = Dialect(
 )
 
 __all__ = [
-    "ProgramEntry",
-    "Unscheduled",
-    "assemble",
-    "gain_symbols",
-    "gain_words",
-    "instruction_count",
-    "instruction_ops",
-    "port_beats",
     "BINARY_FUNCTIONS",
     "CodesType",
     "ElementwiseOp",
@@ -65,10 +57,18 @@ __all__ = [
     "LogitsType",
     "NormType",
     "PackedAttr",
+    "ProgramEntry",
     "QuantizeOp",
     "StoreStateOp",
+    "Unscheduled",
     "VectorType",
     "ViewOp",
+    "assemble",
     "engine_length",
+    "gain_symbols",
+    "gain_words",
+    "instruction_count",
+    "instruction_ops",
     "kernel_of",
+    "port_beats",
 ]

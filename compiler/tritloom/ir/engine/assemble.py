@@ -141,15 +141,25 @@ def _elementwise(op: ElementwiseOp, index: int) -> Instruction:
     )
 
 
-def _state_copy(op: LoadStateOp | StoreStateOp, index: int) -> Instruction:
-    load = isinstance(op, LoadStateOp)
+def _load_state(op: LoadStateOp, index: int) -> Instruction:
     return Instruction(
         Opcode.VECTOR,
         func=VectorFunction.COPY,
-        flags=VectorFlag.A_STATE if load else VectorFlag.DST_STATE,
+        flags=VectorFlag.A_STATE,
         length=length_of(op.state),
-        src0=0 if load else address_of(op.value),
-        dst=_number(op, "address") if load else 0,
+        dst=_number(op, "address"),
+        state=_number(op, "state_address"),
+        op=index,
+    )
+
+
+def _store_state(op: StoreStateOp, index: int) -> Instruction:
+    return Instruction(
+        Opcode.VECTOR,
+        func=VectorFunction.COPY,
+        flags=VectorFlag.DST_STATE,
+        length=length_of(op.state),
+        src0=address_of(op.value),
         state=_number(op, "state_address"),
         op=index,
     )
@@ -165,8 +175,10 @@ def _instruction(op: Operation, index: int) -> Instruction:
             return _linear(op, index)
         case ElementwiseOp():
             return _elementwise(op, index)
-        case LoadStateOp() | StoreStateOp():
-            return _state_copy(op, index)
+        case LoadStateOp():
+            return _load_state(op, index)
+        case StoreStateOp():
+            return _store_state(op, index)
     raise Unscheduled(f"{op.name} is no instruction")
 
 

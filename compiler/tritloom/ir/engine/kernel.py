@@ -43,9 +43,7 @@ class KernelOp(IRDLOperation):
         Raises:
             VerifyException: a missing, unknown or invalid limit.
         """
-        values = {
-            key: value.value.data for key, value in self.limits.data.items() if isinstance(value, IntegerAttr)
-        }
+        values = {key: value.value.data for key, value in self.limits.data.items() if isinstance(value, IntegerAttr)}
         try:
             return KernelLimits(**values)
         except (TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..mlir import (
+    AnyOf,
     AttrSizedOperandSegments,
     AttrSizedResultSegments,
     FloatAttr,
@@ -64,9 +65,7 @@ class EmbedOp(IRDLOperation):
     assembly_format = "$token attr-dict `:` type($result)"
 
     def __init__(self, token: SSAValue, table: SymbolRefAttr, length: int) -> None:
-        super().__init__(
-            operands=[token], properties={"table": table}, result_types=[VectorType(IntAttr(length))]
-        )
+        super().__init__(operands=[token], properties={"table": table}, result_types=[VectorType(IntAttr(length))])
 
     def verify_(self) -> None:
         table = symbol(self, self.table)
@@ -142,7 +141,7 @@ class LinearOp(IRDLOperation):
     lower = opt_prop_def(SymbolRefAttr)
     address = opt_prop_def(IntegerAttr)
     state_address = opt_prop_def(IntegerAttr)
-    result = result_def(VectorType | LogitsType)
+    result = result_def(AnyOf((VectorType, LogitsType)))
     next_state = opt_result_def(StateType)
 
     irdl_options = (

@@ -119,7 +119,7 @@ class NormType(ParametrizedAttribute, TypeAttribute):
 
 @irdl_attr_definition
 class PackedAttr(ParametrizedAttribute):
-    """Layout of a weight: `#engine.packed<escape5, slice = 80, ports = [rows, ...]>`, the rows that each port carries."""
+    """Layout of a weight: `#engine.packed<escape5, slice = 80, ports = [...]>`, `ports` the rows that each carries."""
 
     name = "engine.packed"
     slice: IntAttr

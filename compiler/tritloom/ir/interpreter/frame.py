@@ -69,8 +69,8 @@ BINARY: dict[str, Callable[[F32, F32], F32]] = {
     "sub": np.subtract,
     "mul": np.multiply,
     "div": np.divide,
-    "max": lambda a, b: np.where(a < b, b, a),
-    "min": lambda a, b: np.where(b < a, b, a),
+    "max": lambda a, b: np.where(a > b, a, b),
+    "min": lambda a, b: np.where(a < b, a, b),
 }
 UNARY: dict[str, Callable[[F32], F32]] = {
     "copy": lambda a: a,
@@ -94,9 +94,7 @@ def rows(frame: Frame, tokens: SSAValue, table: SymbolRefAttr) -> F32:
     return values.astype(np.float32)
 
 
-def quantize_normed(
-    frame: Frame, op: tern.NormQuantizeOp | engine.QuantizeOp
-) -> tuple[Array, F32, F32]:
+def quantize_normed(frame: Frame, op: tern.NormQuantizeOp | engine.QuantizeOp) -> tuple[Array, F32, F32]:
     """Codes, scale and norm factor of a quantiser with folded norms."""
     a = frame.f32(op.a)
     b = frame.f32(op.b) if op.b is not None else None

@@ -38,7 +38,9 @@ def _dequantize(frame: Frame, op: tern.DequantizeOp) -> None:
 def _linear(frame: Frame, op: tern.LinearOp) -> None:
     codes = frame.codes(op.codes)
     acc = numerics.dot(codes, frame.trits(op.weight))
-    frame.values[op.result] = numerics.dequantize(acc, frame.f32(op.scale), code_constant(tern.weight(op, op.weight).scale))
+    frame.values[op.result] = numerics.dequantize(
+        acc, frame.f32(op.scale), code_constant(tern.weight(op, op.weight).scale)
+    )
 
 
 def _recurrence(frame: Frame, op: tern.RecurrenceOp) -> None:

@@ -22,7 +22,7 @@ from ..mlir import (
     traits_def,
 )
 from .symbols import check_vector
-from .types import length_of, vector_type
+from .types import check_elements, length_of, vector_type
 
 
 class BinaryOp(IRDLOperation):
@@ -39,9 +39,7 @@ class BinaryOp(IRDLOperation):
         super().__init__(operands=[lhs, rhs], result_types=[vector_type(length_of(lhs))])
 
     def verify_(self) -> None:
-        lengths = {length_of(value) for value in (self.lhs, self.rhs, self.result)}
-        if len(lengths) != 1:
-            raise VerifyException(f"{self.name}: operands and result differ in length: {sorted(lengths)}")
+        check_elements(self, f32, self.lhs, self.rhs, self.result)
 
 
 class UnaryOp(IRDLOperation):
@@ -57,8 +55,7 @@ class UnaryOp(IRDLOperation):
         super().__init__(operands=[operand], result_types=[vector_type(length_of(operand))])
 
     def verify_(self) -> None:
-        if length_of(self.operand) != length_of(self.result):
-            raise VerifyException(f"{self.name}: operand and result differ in length")
+        check_elements(self, f32, self.operand, self.result)
 
 
 @irdl_op_definition
@@ -127,7 +124,7 @@ class LoadOp(IRDLOperation):
         super().__init__(properties={"vector": SymbolRefAttr(vector)}, result_types=[vector_type(length)])
 
     def verify_(self) -> None:
-        check_vector(self, self.vector, length_of(self.result))
+        check_vector(self, self.vector, check_elements(self, f32, self.result))
 
 
 @irdl_op_definition
@@ -146,7 +143,7 @@ class FillOp(IRDLOperation):
         super().__init__(properties={"value": FloatAttr(value, f32)}, result_types=[vector_type(length)])
 
     def verify_(self) -> None:
-        length_of(self.result)
+        check_elements(self, f32, self.result)
 
 
 @irdl_op_definition
@@ -170,9 +167,11 @@ class SliceOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        end = self.offset.value.data + length_of(self.result)
+        check_elements(self, f32, self.operand)
+        end = self.offset.value.data + check_elements(self, f32, self.result)
         if self.offset.value.data < 0 or end > length_of(self.operand):
-            raise VerifyException(f"tern.slice: elements up to {end} of a vector of {length_of(self.operand)}")
+            start, length = self.offset.value.data, length_of(self.operand)
+            raise VerifyException(f"tern.slice: elements {start} to {end} of a vector of {length}")
 
 
 BINARY: dict[str, type[BinaryOp]] = {

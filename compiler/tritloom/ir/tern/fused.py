@@ -12,6 +12,7 @@ from ..mlir import (
     SymbolRefAttr,
     VerifyException,
     f32,
+    i8,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -21,7 +22,7 @@ from ..mlir import (
     traits_def,
 )
 from .symbols import check_vector
-from .types import Serial, StateType, codes_type, length_of, vector_type
+from .types import Serial, StateType, check_elements, codes_type, length_of, vector_type
 
 
 @irdl_op_definition
@@ -47,9 +48,7 @@ class NormQuantizeOp(IRDLOperation):
     factor = result_def(f32)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
-    assembly_format = (
-        "$a (`times` $b^)? (`norm` $norm^)? attr-dict `:` type($a) (`times` type($b)^)? `->` type($codes)"
-    )
+    assembly_format = "$a (`times` $b^)? (`norm` $norm^)? attr-dict `:` type($a) (`times` type($b)^)? `->` type($codes)"
     traits = traits_def(Pure())
 
     def __init__(
@@ -74,14 +73,25 @@ class NormQuantizeOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        check_vector(self, self.gain, length_of(self.a))
-        check_vector(self, self.first_gain, length_of(self.a))
+        length = check_elements(self, f32, self.a, *([self.b] if self.b is not None else []))
+        check_vector(self, self.gain, length)
+        check_vector(self, self.first_gain, length)
         if (self.first_gain is None) != (self.eps1 is None):
             raise VerifyException("tern.norm_quantize: first_gain and eps1 go together")
-        if self.b is not None and length_of(self.b) != length_of(self.a):
-            raise VerifyException("tern.norm_quantize: a and b differ in length")
-        if length_of(self.codes) != length_of(self.a):
+        if check_elements(self, i8, self.codes) != length:
             raise VerifyException("tern.norm_quantize: operand and codes differ in length")
+        if self.norm is not None and not self._shares(self.norm):
+            raise VerifyException(
+                "tern.norm_quantize: norm must be the factor of a norm_quantize of the same vector, norms and epsilons"
+            )
+
+    def _shares(self, norm: SSAValue) -> bool:
+        """Whether `norm` is the factor that this quantiser would compute itself."""
+        owner = norm.owner
+        if not isinstance(owner, NormQuantizeOp) or norm != owner.factor:
+            return False
+        theirs = (owner.a, owner.b, owner.first_gain, owner.eps0, owner.eps1)
+        return theirs == (self.a, self.b, self.first_gain, self.eps0, self.eps1)
 
 
 @irdl_op_definition
@@ -99,7 +109,7 @@ class SwigluOp(IRDLOperation):
         super().__init__(operands=[operand], result_types=[vector_type(length_of(operand) // 2)])
 
     def verify_(self) -> None:
-        if length_of(self.operand) != 2 * length_of(self.result):
+        if check_elements(self, f32, self.operand) != 2 * check_elements(self, f32, self.result):
             raise VerifyException("tern.swiglu: the operand must be twice as long as the result")
 
 
@@ -134,9 +144,8 @@ class HgrnOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        lengths = {length_of(value) for value in (self.forget, self.input, self.state, self.result)}
-        if len(lengths) != 1:
-            raise VerifyException(f"tern.hgrn: operands differ in length: {sorted(lengths)}")
+        if check_elements(self, f32, self.forget, self.input, self.result) != length_of(self.state):
+            raise VerifyException("tern.hgrn: operands and state differ in length")
         check_vector(self, self.lower, length_of(self.state))
         if self.state.type != self.next_state.type:
             raise VerifyException("tern.hgrn: the state changes its type")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..mlir import (
     FloatAttr,
     IRDLOperation,
+    OpResult,
     ParsePropInAttrDict,
     Pure,
     SSAValue,
     SymbolRefAttr,
-    TensorType,
     VerifyException,
     f32,
     i8,
@@ -22,7 +22,7 @@ from ..mlir import (
     traits_def,
 )
 from .symbols import TableOp, check_vector, symbol, weight
-from .types import Serial, StateType, accumulator_type, codes_type, length_of, vector_type
+from .types import Serial, StateType, accumulator_type, check_elements, codes_type, length_of, vector_type
 
 _MAX_K = (2**24 - 1) // 127
 
@@ -47,7 +47,7 @@ class EmbeddingOp(IRDLOperation):
 
     def verify_(self) -> None:
         table = symbol(self, self.table)
-        if not isinstance(table, TableOp) or table.cols.value.data != length_of(self.result):
+        if not isinstance(table, TableOp) or table.cols.value.data != check_elements(self, f32, self.result):
             raise VerifyException("tern.embedding: the symbol must name a table as wide as the result")
 
 
@@ -73,9 +73,7 @@ class RmsNormOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        check_vector(self, self.gain, length_of(self.operand))
-        if length_of(self.operand) != length_of(self.result):
-            raise VerifyException("tern.rms_norm: operand and result differ in length")
+        check_vector(self, self.gain, check_elements(self, f32, self.operand, self.result))
         if not self.eps.value.data >= 0.0:
             raise VerifyException("tern.rms_norm: eps must not be negative")
 
@@ -96,13 +94,14 @@ class QuantizeAbsmaxOp(IRDLOperation):
         super().__init__(operands=[operand], result_types=[codes_type(length_of(operand)), f32])
 
     def verify_(self) -> None:
-        if length_of(self.operand) != length_of(self.codes):
+        if check_elements(self, f32, self.operand) != check_elements(self, i8, self.codes):
             raise VerifyException("tern.quantize_absmax: operand and codes differ in length")
 
 
 def check_product(op: IRDLOperation, reference: SymbolRefAttr, codes: SSAValue, result: SSAValue) -> None:
     """Verify a ternary product: shapes agree and the accumulator stays exact in float32 (127*K < 2^24)."""
     matrix = weight(op, reference)
+    check_elements(op, i8, codes)
     if matrix.cols.value.data != length_of(codes):
         raise VerifyException(
             f"{op.name}: @{matrix.sym_name.data} has {matrix.cols.value.data} columns, the codes {length_of(codes)}"
@@ -113,6 +112,13 @@ def check_product(op: IRDLOperation, reference: SymbolRefAttr, codes: SSAValue, 
         )
     if matrix.cols.value.data > _MAX_K:
         raise VerifyException(f"{op.name}: {matrix.cols.value.data} columns overflow an exact sum (at most {_MAX_K})")
+
+
+def is_scale_of(scale: SSAValue, codes: SSAValue) -> bool:
+    """Whether `scale` is the scale (the result behind the codes) of the quantiser that made `codes`."""
+    if not isinstance(scale, OpResult) or not isinstance(codes, OpResult):
+        return False
+    return scale.op is codes.op and (codes.index, scale.index) == (0, 1)
 
 
 @irdl_op_definition
@@ -134,8 +140,7 @@ class DotOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        if not isinstance(self.codes.type, TensorType) or self.codes.type.element_type != i8:
-            raise VerifyException("tern.dot: the operand must be int8 codes")
+        check_elements(self, i32, self.result)
         check_product(self, self.weight, self.codes, self.result)
 
 
@@ -161,8 +166,8 @@ class DequantizeOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        if not isinstance(self.acc.type, TensorType) or self.acc.type.element_type != i32:
-            raise VerifyException("tern.dequantize: the operand must be int32 sums")
+        if check_elements(self, i32, self.acc) != check_elements(self, f32, self.result):
+            raise VerifyException("tern.dequantize: sums and result differ in length")
 
 
 @irdl_op_definition
@@ -187,7 +192,10 @@ class LinearOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
+        check_elements(self, f32, self.result)
         check_product(self, self.weight, self.codes, self.result)
+        if not is_scale_of(self.scale, self.codes):
+            raise VerifyException("tern.linear: the scale must come from the quantiser that made the codes")
 
 
 @irdl_op_definition
@@ -201,7 +209,6 @@ class RecurrenceOp(IRDLOperation):
     next_state = result_def(StateType)
     result = result_def()
 
-
     assembly_format = (
         "$forget `,` $input `,` $state attr-dict `:` type($forget) `,` type($input) `,` type($state)"
         " `->` type($next_state) `,` type($result)"
@@ -209,14 +216,11 @@ class RecurrenceOp(IRDLOperation):
     traits = traits_def(Pure(), Serial())
 
     def __init__(self, forget: SSAValue, input: SSAValue, state: SSAValue) -> None:
-        super().__init__(
-            operands=[forget, input, state], result_types=[state.type, vector_type(length_of(state))]
-        )
+        super().__init__(operands=[forget, input, state], result_types=[state.type, vector_type(length_of(state))])
 
     def verify_(self) -> None:
-        lengths = {length_of(value) for value in (self.forget, self.input, self.state, self.result)}
-        if len(lengths) != 1:
-            raise VerifyException(f"tern.recurrence: operands differ in length: {sorted(lengths)}")
+        if check_elements(self, f32, self.forget, self.input, self.result) != length_of(self.state):
+            raise VerifyException("tern.recurrence: operands and state differ in length")
         if self.state.type != self.next_state.type:
             raise VerifyException("tern.recurrence: the state changes its type")
 
@@ -236,7 +240,7 @@ class ReadStateOp(IRDLOperation):
         super().__init__(operands=[state], result_types=[vector_type(length_of(state))])
 
     def verify_(self) -> None:
-        if length_of(self.state) != length_of(self.result):
+        if length_of(self.state) != check_elements(self, f32, self.result):
             raise VerifyException("tern.read_state: state and result differ in length")
 
 
@@ -256,5 +260,5 @@ class WriteStateOp(IRDLOperation):
         super().__init__(operands=[value, state], result_types=[state.type])
 
     def verify_(self) -> None:
-        if length_of(self.state) != length_of(self.value) or self.state.type != self.next_state.type:
+        if length_of(self.state) != check_elements(self, f32, self.value) or self.state.type != self.next_state.type:
             raise VerifyException("tern.write_state: value and state differ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..mlir import (
     ArrayAttr,
+    Attribute,
     FloatAttr,
     IntegerAttr,
     IRDLOperation,
@@ -60,14 +61,20 @@ class WeightOp(IRDLOperation):
 
     def part_names(self) -> list[str]:
         """Symbols whose rows this weight joins; empty for a root."""
-        refs = self.parts.data if self.parts else ()
-        return [ref.root_reference.data for ref in refs if isinstance(ref, SymbolRefAttr)]
+        return [ref.root_reference.data for ref in _references(self.parts)]
 
     def verify_(self) -> None:
         if self.rows.value.data < 1 or self.cols.value.data < 1:
             raise VerifyException(f"weight @{self.sym_name.data}: rows and cols must be positive")
         if not 0.0 < self.scale.value.data < float("inf"):
             raise VerifyException(f"weight @{self.sym_name.data}: the scale must be positive and finite")
+        parts = [part for part in (weight(self, ref) for ref in _references(self.parts)) if _stands_above(part, self)]
+        if len(parts) != len(_references(self.parts)):
+            raise VerifyException(f"weight @{self.sym_name.data}: its parts must stand above it")
+        if parts and sum(part.rows.value.data for part in parts) != self.rows.value.data:
+            raise VerifyException(f"weight @{self.sym_name.data}: its parts have another number of rows together")
+        if any(part.cols != self.cols for part in parts):
+            raise VerifyException(f"weight @{self.sym_name.data}: its parts have another number of columns")
 
 
 @irdl_op_definition
@@ -97,12 +104,17 @@ class VectorOp(IRDLOperation):
 
     def factor_names(self) -> list[str]:
         """Symbols whose product this vector is; empty for a root."""
-        refs = self.factors.data if self.factors else ()
-        return [ref.root_reference.data for ref in refs if isinstance(ref, SymbolRefAttr)]
+        return [ref.root_reference.data for ref in _references(self.factors)]
 
     def verify_(self) -> None:
         if self.length.value.data < 1:
             raise VerifyException(f"vector @{self.sym_name.data}: the length must be positive")
+        if self.factors is not None and self.splat is not None:
+            raise VerifyException(f"vector @{self.sym_name.data}: it has either factors or splat")
+        for reference in _references(self.factors):
+            check_vector(self, reference, self.length.value.data)
+            if not _stands_above(symbol(self, reference), self):
+                raise VerifyException(f"vector @{self.sym_name.data}: its factors must stand above it")
 
 
 @irdl_op_definition
@@ -130,8 +142,21 @@ class TableOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
+        if self.rows.value.data < 1 or self.cols.value.data < 1:
+            raise VerifyException(f"table @{self.sym_name.data}: rows and cols must be positive")
         if self.format.data not in TABLE_FORMATS:
-            raise VerifyException(f"table @{self.sym_name.data}: format {self.format.data} is not one of {TABLE_FORMATS}")
+            raise VerifyException(
+                f"table @{self.sym_name.data}: format {self.format.data} is not one of {TABLE_FORMATS}"
+            )
+
+
+def _references(symbols: ArrayAttr[Attribute] | None) -> list[SymbolRefAttr]:
+    return [ref for ref in symbols if isinstance(ref, SymbolRefAttr)] if symbols is not None else []
+
+
+def _stands_above(op: Operation, other: Operation) -> bool:
+    """Whether `op` is declared before `other`, so that no symbol is made of itself."""
+    return op is not other and op.is_before_in_block(other)
 
 
 def symbol(op: Operation, reference: SymbolRefAttr) -> Operation:

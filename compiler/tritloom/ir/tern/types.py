@@ -6,6 +6,7 @@ from ..mlir import (
     Attribute,
     AttrParser,
     IntAttr,
+    Operation,
     OpTrait,
     ParametrizedAttribute,
     Printer,
@@ -59,17 +60,17 @@ class StateType(ParametrizedAttribute, TypeAttribute):
             raise VerifyException(f"a state has at least one element, not {self.size.data}")
 
 
-def vector_type(length: int) -> TensorType:  # type: ignore[type-arg]
+def vector_type(length: int) -> TensorType:
     """`tensor<length x f32>`: one position of an activation."""
     return TensorType(f32, [length])
 
 
-def codes_type(length: int) -> TensorType:  # type: ignore[type-arg]
+def codes_type(length: int) -> TensorType:
     """`tensor<length x i8>`: quantised activations."""
     return TensorType(i8, [length])
 
 
-def accumulator_type(length: int) -> TensorType:  # type: ignore[type-arg]
+def accumulator_type(length: int) -> TensorType:
     """`tensor<length x i32>`: exact sums."""
     return TensorType(i32, [length])
 
@@ -78,6 +79,17 @@ def length_of(value: SSAValue) -> int:
     """Elements of a vector, code or accumulator value; the size of a state."""
     if isinstance(value.type, StateType):
         return value.type.size.data
-    if isinstance(value.type, TensorType) and len(shape := value.type.get_shape()) == 1:
+    if isinstance(value.type, TensorType) and len(shape := value.type.get_shape()) == 1 and shape[0] > 0:
         return shape[0]
-    raise VerifyException(f"a one-dimensional tensor is needed, not {value.type}")
+    raise VerifyException(f"a one-dimensional tensor of a fixed size is needed, not {value.type}")
+
+
+def check_elements(op: Operation, element: Attribute, *values: SSAValue) -> int:
+    """Verify that `values` are one-dimensional tensors of `element`, all of one length. Returns the length."""
+    lengths = [length_of(value) for value in values]
+    for value in values:
+        if not isinstance(value.type, TensorType) or value.type.element_type != element:
+            raise VerifyException(f"{op.name}: a tensor of {element} is needed, not {value.type}")
+    if len(set(lengths)) != 1:
+        raise VerifyException(f"{op.name}: operands and results differ in length: {sorted(set(lengths))}")
+    return lengths[0]

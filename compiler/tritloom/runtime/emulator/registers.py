@@ -107,10 +107,11 @@ class HlsKernel(RegisterFile):
                     self.words[register.offset + 4] = value >> 32
             self._error = error
             self._control = AP_DONE | AP_IDLE | AP_READY
-            self.words[IP_ISR] = self.words.get(IP_ISR, 0) | self.words.get(IP_IER, 0) & 1
-            self._drive()
             if error is not None:
                 self.interrupt(True)  # wake a host that waits: its next read of CTRL tells why
+                return
+            self.words[IP_ISR] = self.words.get(IP_ISR, 0) | self.words.get(IP_IER, 0) & 1
+            self._drive()
 
     def _drive(self) -> None:
         self.interrupt(bool(self.words.get(GIER, 0) & 1 and self.words.get(IP_ISR, 0)))

@@ -53,8 +53,7 @@ class Scheduler {
 
   Process* launch(const char* call, const std::function<void()>& body) {
     Process* process = new Process;
-    process->name.assign(call);
-    process->name.resize(process->name.find_first_of("<("));
+    process->name = function_name(call);
     process->body = body;
     process->parent = current_;
     process->stack = take_stack();
@@ -113,6 +112,12 @@ class Scheduler {
 
  private:
   static constexpr size_t STACK_BYTES = size_t(64) << 20;  // reserved, not committed
+
+  // "loom::reader<Config>(port0, ...)" -> "reader"
+  static std::string function_name(const std::string& call) {
+    const std::string qualified = call.substr(0, call.find_first_of("<("));
+    return qualified.substr(qualified.find_last_of(':') + 1);
+  }
 
   static void enter() {
     Scheduler& scheduler = instance();

@@ -76,9 +76,8 @@ void head(const Instruction& op, unsigned active, const LogitRows& wanted,
   Group<Config> group;
 #pragma HLS ARRAY_PARTITION variable = scale complete
 #pragma HLS ARRAY_PARTITION variable = chunk complete dim = 1
-  for (unsigned b = 0; b < active; ++b) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = Config::BATCH
-    scale[b] = scale_memory[op.slot][b] * op.scale;
+  for (unsigned b = 0; b < Config::BATCH; ++b) {
+    scale[b] = b < active ? scale_memory[op.slot][b] * op.scale : 0.0f;
   }
   clear_list(top);
   unsigned group_row = 0;

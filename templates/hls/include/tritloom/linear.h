@@ -29,9 +29,8 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>
   float even[Config::BATCH];
 #pragma HLS ARRAY_PARTITION variable = scale complete
 #pragma HLS ARRAY_PARTITION variable = even complete
-  for (unsigned b = 0; b < active; ++b) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = Config::BATCH
-    scale[b] = scale_memory[op.slot][b] * op.scale;
+  for (unsigned b = 0; b < Config::BATCH; ++b) {
+    scale[b] = b < active ? scale_memory[op.slot][b] * op.scale : 0.0f;
     even[b] = 0.0f;
   }
 

@@ -138,11 +138,13 @@ void quantiser(uint32_t slot, uint32_t length, unsigned active,
   constexpr unsigned LANES = Config::LANES;
   float step[Config::BATCH];
 #pragma HLS ARRAY_PARTITION variable = step complete
-  for (unsigned b = 0; b < active; ++b) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = Config::BATCH
-    const VectorScale scale = scales.read();
-    step[b] = scale.step;
-    scale_memory[slot][b] = scale.scale;
+  for (unsigned b = 0; b < Config::BATCH; ++b) {
+    step[b] = 0.0f;
+    if (b < active) {
+      const VectorScale scale = scales.read();
+      step[b] = scale.step;
+      scale_memory[slot][b] = scale.scale;
+    }
   }
   uint32_t code_word = slot * code_words<Config>();
   unsigned bank = 0;

@@ -1,0 +1,22 @@
+"""Tables, report.json, the HTML report and the README of a bundle. Each figure says what it is."""
+
+from __future__ import annotations
+
+from .data import Check, Image, PassRow, ReportData
+from .render import render_readme, render_report, report_files, report_json
+from .tables import TableData, estimate_table, estimate_tables, pass_rows
+
+__all__ = [
+    "Check",
+    "Image",
+    "PassRow",
+    "ReportData",
+    "TableData",
+    "estimate_table",
+    "estimate_tables",
+    "pass_rows",
+    "render_readme",
+    "render_report",
+    "report_files",
+    "report_json",
+]

@@ -1,0 +1,86 @@
+"""report.json, the HTML report and the bundle's README."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..resources import templates_dir
+from ..targets import Target
+from .data import ReportData
+from .tables import estimate_tables, number, pass_rows, rate, size
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{share:.{digits}%}"
+
+
+def _mib(count: float) -> str:
+    return f"{count / (1 << 20):,.1f}"
+
+
+def _environment(html: bool) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(templates_dir() / "bundle"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=html,
+    )
+    environment.filters |= {
+        "bytes": size,
+        "rate": rate,
+        "number": number,
+        "percent": _percent,
+        "mib": _mib,
+    }
+    return environment
+
+
+def report_json(data: ReportData) -> dict[str, Any]:
+    """Content of report/report.json: figures for programs, and the same tables that the terminal shows."""
+    return {
+        "schema": 1,
+        "model": data.model,
+        "board": data.board,
+        "version": data.version,
+        "facts": data.facts,
+        "passes": [dict(zip(("name", "before", "after", "seconds"), row, strict=True)) for row in data.passes],
+        "estimate": data.estimate.as_dict(),
+        "images": [dataclasses.asdict(image) for image in data.images],
+        "program": list(data.program),
+        "verification": None
+        if data.verification is None
+        else [dataclasses.asdict(check) for check in data.verification],
+        "tables": [table.as_dict() for table in estimate_tables(data.estimate)],
+        "pass_table": pass_rows(data.passes).as_dict(),
+    }
+
+
+def render_report(data: ReportData) -> str:
+    """The report as one HTML file that needs no other file and no network."""
+    slowest = max((row[3] for row in data.passes), default=0.0)
+    biggest = max((image.bytes for image in data.images), default=0)
+    return _environment(html=True).get_template("report.html.j2").render(
+        data=data, estimate=data.estimate, slowest=slowest or 1.0, biggest=biggest or 1
+    )  # fmt: skip
+
+
+def render_readme(data: ReportData, target: Target, language_model: bool = True) -> str:
+    """The bundle's README.md: what to do next, for this board and this model."""
+    return _environment(html=False).get_template("README.md.j2").render(
+        data=data, estimate=data.estimate, target=target, language_model=language_model
+    )  # fmt: skip
+
+
+def report_files(data: ReportData, target: Target, language_model: bool = True) -> dict[str, str]:
+    """Every file that this package adds to a bundle, by path inside the bundle."""
+    return {
+        "report/report.json": json.dumps(report_json(data), indent=1) + "\n",
+        "report/index.html": render_report(data),
+        "README.md": render_readme(data, target, language_model),
+    }
