@@ -46,8 +46,8 @@ format: $(DEVELOPER) ## let ruff mend what it can
 bench: $(DEVELOPER) ## the benchmarks
 	set -e; for script in bench/*.py; do $(BIN)/python $$script; done
 
-wheel: $(DEVELOPER) ## the wheel, in dist/
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+wheel: $(DEVELOPER) ## the wheels of the compiler and of the runtime, in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./runtime-wheel
 
 clean: ## remove what was built, keep the virtual environment
 	rm -rf build dist

@@ -175,9 +175,7 @@ def stored_float(net: Net) -> str:
 
 @pytest.mark.parametrize("store", [stored_int8, stored_float])
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_ternary_product(
-    product: Callable[[Net, str, str], str], store: Callable[[Net], str], tmp_path: Path
-) -> None:
+def test_ternary_product(product: Callable[[Net, str, str], str], store: Callable[[Net], str], tmp_path: Path) -> None:
     imported = one_op(lambda net, x: product(net, x, store(net)), tmp_path)
     assert op_names(imported) == ["embedding", "quantize_absmax", "dot", "dequantize", "return"]
     assert scales(imported) == [0.25]
@@ -314,7 +312,10 @@ ELEMENTWISE: list[tuple[Callable[[Net, str], str], Callable[[NDArray[np.float32]
     (lambda net, x: net.add("Pow", x, 2.0), lambda x: x * x),
     (lambda net, x: net.add("Reciprocal", x), lambda x: 1 / x),
     (lambda net, x: net.add("Clip", x, -0.5, 0.25), lambda x: np.clip(x, -0.5, 0.25)),
-    (lambda net, x: net.add("Max", x, 0.1, net.const("m", GAIN - 1)), lambda x: np.maximum(np.maximum(x, 0.1), GAIN - 1)),
+    (
+        lambda net, x: net.add("Max", x, 0.1, net.const("m", GAIN - 1)),
+        lambda x: np.maximum(np.maximum(x, 0.1), GAIN - 1),
+    ),
     (lambda net, x: net.add("Sub", 1.0, x), lambda x: 1 - x),
     (lambda net, x: net.add("Div", x, net.const("d", GAIN)), lambda x: x / GAIN),
     (lambda net, x: net.add("Sqrt", net.add("Abs", x)), lambda x: np.sqrt(np.abs(x))),

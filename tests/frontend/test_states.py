@@ -97,8 +97,7 @@ def test_metadata_that_names_no_output(tmp_path: Path) -> None:
     swapped(net)
     error = refusal(with_metadata(net, "past_a=present_a,past_b=nothing", tmp_path))
     assert error.message == (
-        "metadata 'tritloom.states' binds state 'past_b' to no output of its shape:"
-        " 'past_a=present_a,past_b=nothing'"
+        "metadata 'tritloom.states' binds state 'past_b' to no output of its shape: 'past_a=present_a,past_b=nothing'"
     )
 
 
@@ -107,6 +106,4 @@ def test_an_input_without_a_new_value(tmp_path: Path) -> None:
     x, h = net.token(), net.input("h", (1, WIDTH))
     net.output("y", net.bitlinear(net.add("Add", x, h)))
     error = refusal(net.save(tmp_path))
-    assert error.message == (
-        "input 'h' [1, 8] is neither the token nor a state: no single output holds its new value"
-    )
+    assert error.message == ("input 'h' [1, 8] is neither the token nor a state: no single output holds its new value")

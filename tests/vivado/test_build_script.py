@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tritloom.analysis import ModelNeeds, default_limits
 from tritloom.backend.vivado import choose_ports, render_vivado, tcl_word
 from tritloom.errors import InputError

@@ -63,7 +63,7 @@ def _ours(error: BaseException) -> Problem | None:
     if not type(error).__module__.startswith("tritloom.") or not isinstance(message, str):
         return None
     code = getattr(error, "exit_code", FAILED)
-    return Problem(message, hint if isinstance(hint, str) else "", code if isinstance(code, int) else FAILED)
+    return Problem(message.rstrip(), hint if isinstance(hint, str) else "", code if isinstance(code, int) else FAILED)
 
 
 def _of_the_command_line(error: BaseException) -> Problem | None:

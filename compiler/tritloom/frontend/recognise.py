@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from ..errors import InputError
 from .graph import Graph
-from .patterns import PATTERNS, Match
+from .patterns import PATTERNS, Match, scale_of_a_pattern
 from .problems import Refusal, refusal_error, shape_text, unsupported
 
 
@@ -33,6 +33,7 @@ def recognise(graph: Graph) -> Cover:
         InputError: with the list of all nodes that no pattern takes.
     """
     cover = Cover()
+    run_time = _computed_at_run_time(graph)
     seen: set[ir.Value] = set()
     refused: set[ir.Node] = set()
     queue = roots(graph)[::-1]
@@ -48,10 +49,9 @@ def recognise(graph: Graph) -> Cover:
         elif found.node not in refused:
             refused.add(found.node)
             cover.refusals.append(found)
+            operands = (graph.resolve(operand) for operand in reversed(found.node.inputs) if operand is not None)
             queue.extend(
-                graph.resolve(operand)
-                for operand in reversed(found.node.inputs)
-                if operand is not None and _computed(graph, operand)
+                operand for operand in operands if operand in run_time and not scale_of_a_pattern(graph, operand)
             )
     if cover.refusals:
         raise refusal_error(cover.refusals)
@@ -65,9 +65,14 @@ def roots(graph: Graph) -> list[ir.Value]:
     return outputs + [state.source for state in graph.states]
 
 
-def _computed(graph: Graph, value: ir.Value) -> bool:
-    resolved = graph.resolve(value)
-    return resolved.producer() is not None and resolved not in graph.constants
+def _computed_at_run_time(graph: Graph) -> set[ir.Value]:
+    """Results of nodes that depend on the token or on a state."""
+    inputs = {graph.token, *(state.input for state in graph.states)}
+    found: set[ir.Value] = set()
+    for node in graph.model.graph:
+        if any(operand in found or operand in inputs for operand in node.inputs):
+            found.update(node.outputs)
+    return found - graph.constants.keys()
 
 
 def _match(graph: Graph, value: ir.Value) -> Match | Refusal:

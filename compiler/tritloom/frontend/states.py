@@ -146,17 +146,31 @@ def _base_name(value: ir.Value) -> str:
     return _AFFIXES.sub("", (value.name or "").lower())
 
 
+def is_recurrence(graph: Graph, value: ir.Value, state: ir.Value) -> bool:
+    """Whether a value is `f*h + c` with h the state."""
+    if (add := graph.producer(value, "Add")) is None:
+        return False
+    products = (graph.producer(operand, "Mul") for operand in graph.operands(add))
+    return any(state in graph.operands(mul) for mul in products if mul is not None)
+
+
 def _structural_pairs(graph: Graph, inputs: list[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
-    """Pair a state with the output of its length that depends on it element by element: the nearest, then by name."""
-    reach = {output: _distances(graph, output) for output in graph.model.graph.outputs}
+    """Pair a state with an output of its shape that depends on it element by element.
+
+    Of several: a linear recurrence of the state before others, then the nearest, then the one of the same base name.
+    """
+    outputs = list(graph.model.graph.outputs)
+    reach = {output: _distances(graph, output) for output in outputs}
     pairs: list[tuple[ir.Value, ir.Value]] = []
-    taken: set[ir.Value] = set()
     for value in inputs:
+        taken = {output for _, output in pairs}
         candidates = [
             output
-            for output in graph.model.graph.outputs
-            if value in reach[output] and graph.width(output) == graph.width(value) and output not in taken
+            for output in outputs
+            if value in reach[output] and output not in taken and graph.shape(output) == graph.shape(value)
         ]
+        recurrent = [output for output in candidates if is_recurrence(graph, output, value)]
+        candidates = recurrent or candidates
         nearest = min((reach[output][value] for output in candidates), default=0)
         candidates = [output for output in candidates if reach[output][value] == nearest]
         if len(candidates) > 1:
@@ -168,5 +182,4 @@ def _structural_pairs(graph: Graph, inputs: list[ir.Value]) -> list[tuple[ir.Val
                 f"add metadata '{STATES_KEY}' = 'input=output,...', or remove the input",
             )
         pairs.append((value, candidates[0]))
-        taken.add(candidates[0])
     return pairs

@@ -38,11 +38,11 @@ from xdsl.ir import (
     TypeAttribute,
 )
 from xdsl.irdl import (
-    AnyOf,
     AttrSizedOperandSegments,
     AttrSizedResultSegments,
     IRDLOperation,
     ParsePropInAttrDict,
+    base,
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
@@ -72,7 +72,6 @@ from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 from xdsl.utils.str_enum import StrEnum
 
 __all__ = [
-    "AnyOf",
     "ArgSpecParseError",
     "ArrayAttr",
     "AttrParser",
@@ -123,6 +122,7 @@ __all__ = [
     "TensorType",
     "TypeAttribute",
     "VerifyException",
+    "base",
     "f32",
     "i8",
     "i32",

@@ -17,6 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from ..errors import InputError
 from ..ir.tern import ModelOp
 from .doubled import doubled
+from .hoisting import hoisted
 
 Array = NDArray[Any]
 
@@ -104,24 +105,20 @@ class Reference:
 
     def matrices(self, names: Sequence[str]) -> dict[str, Array]:
         """Tensors of the first step in their own shapes: what the graph computes from weights alone."""
-        session = self._session(names)
+        session = self._session(names, once=True)
         feeds = {arg.name: _zeros(arg) for arg in session.get_inputs()}
         return dict(zip(names, map(np.asarray, session.run(list(names), feeds)), strict=True))
 
-    def _session(self, wanted: Sequence[str]) -> Any:
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 4
+    def _session(self, wanted: Sequence[str], once: bool = False) -> Any:
+        """A session that gives `wanted`; for a single step (`once`), or for many: with constants computed once."""
         try:
-            if not self._double:
-                options.add_session_config_entry(_EXTERNAL_FOLDER, str(self.path.parent.resolve()))
-                model = _with_outputs(_read(self.path, with_weights=False), wanted)
-                return _open(model.SerializeToString(), options)
-            model = _with_outputs(doubled(_read(self.path, with_weights=True)), wanted)
-            with tempfile.TemporaryDirectory(prefix="tritloom-verify-") as folder:
-                file = Path(folder) / "model.onnx"
-                onnx.save(model, file, save_as_external_data=True, location="weights", size_threshold=1024)
-                return _open(str(file), options)
+            if once and not self._double:
+                return _open(_with_outputs(_read(self.path, with_weights=False), wanted), self.path.parent)
+            model = _read(self.path, with_weights=True)
+            if self._double:
+                model = doubled(model)
+            model = _with_outputs(model, wanted)
+            return _open_saved(model if once else hoisted(model, _run_once))
         except _REFUSALS as error:
             raise InputError(
                 f"onnxruntime refuses {self.path.name}: {str(error).splitlines()[0]}",
@@ -182,8 +179,32 @@ def _with_outputs(model: onnx.ModelProto, wanted: Iterable[str]) -> onnx.ModelPr
     return model
 
 
-def _open(model: bytes | str, options: Any) -> Any:
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def _options() -> Any:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _open(model: onnx.ModelProto, folder: Path) -> Any:
+    """A session of a model whose external data lie in `folder`."""
+    options = _options()
+    options.add_session_config_entry(_EXTERNAL_FOLDER, str(folder.resolve()))
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _open_saved(model: onnx.ModelProto) -> Any:
+    """A session of a model with its weights; in a file of their own, since protobuf ends at 2 GB."""
+    with tempfile.TemporaryDirectory(prefix="tritloom-verify-") as folder:
+        file = Path(folder) / "model.onnx"
+        onnx.save(model, file, save_as_external_data=True, location="weights", size_threshold=1024)
+        return ort.InferenceSession(str(file), _options(), providers=["CPUExecutionProvider"])
+
+
+def _run_once(model: onnx.ModelProto) -> list[Array]:
+    """The outputs of a model without inputs."""
+    return [np.asarray(value) for value in _open_saved(model).run(None, {})]
 
 
 def _shape(arg: Any) -> list[int]:

@@ -2,6 +2,10 @@
 
 from typing import Final
 
+import onnx_ir as ir
+
+from ..graph import Graph
+from ..scalars import is_scalar, scalar_factor
 from . import constant, elementwise, embedding, linear, quantizer, recurrence, rms_norm, silu, split, state
 from .base import Match, Pattern
 
@@ -18,4 +22,13 @@ PATTERNS: Final = (
     Pattern("elementwise", elementwise.match),
 )
 
-__all__ = ["PATTERNS", "Match", "Pattern"]
+
+def scale_of_a_pattern(graph: Graph, value: ir.Value) -> bool:
+    """Whether a scalar is the scale of a quantiser or of a norm: no operation of its own, so no error of its own."""
+    if not is_scalar(graph, value):
+        return False
+    bases = scalar_factor(graph, value).powers
+    return all(quantizer.absmax_of(graph, base) or rms_norm.root_of(graph, base) for base in bases)
+
+
+__all__ = ["PATTERNS", "Match", "Pattern", "scale_of_a_pattern"]

@@ -147,14 +147,16 @@ def match(graph: Graph, value: ir.Value) -> LinearMatch | Refusal | None:
     if isinstance(product, Refusal):
         return product if root is value else None
     whole = outside.times(product.factor)
-    inner = [level for level, factor in levels[1:] if _rescaled(graph, product, _inside(levels, level, product))]
-    if not _rescaled(graph, product, whole) or any(not graph.single_use(level) for level in inner):
+    if not _rescaled(graph, product, whole):
         return _unscaled(node) if root is value else None
-    if product.bias is not None and root is not value:
-        return Refusal(node, "its bias is added before the rescale", "add the bias behind the rescale, in an Add")
     source = product.matrix.source
     stored, digest = source.facts()
     scale = _weight_scale(graph, product, whole, stored)
+    inner = [level for level, _ in levels[1:] if _rescaled(graph, product, _inside(levels, level, product))]
+    if not all(graph.single_use(level) for level in inner):
+        return None
+    if product.bias is not None and root is not value:
+        return Refusal(node, "its bias is added before the rescale", "add the bias behind the rescale, in an Add")
     sums = root if product.raw and stored == 1.0 else None
     codes = (product.codes.value,)
     return LinearMatch(value, codes, _nodes(node, value), source, scale, digest, sums, product.bias)

@@ -39,7 +39,7 @@ class QuantizerMatch(Match):
         return emitter.value(QuantizeAbsmaxOp(x), self.value, self.step)
 
 
-def _absmax_of(graph: Graph, value: ir.Value) -> tuple[ir.Value, float] | None:
+def absmax_of(graph: Graph, value: ir.Value) -> tuple[ir.Value, float] | None:
     """(x, floor) where a value is max(max|x|, floor)."""
     floor = bounded(graph, value)
     reduce = graph.producer(floor.value, "ReduceMax")
@@ -66,7 +66,7 @@ def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
         if len(factor.powers) != 1:
             continue
         ((absmax, power),) = factor.powers.items()
-        found = _absmax_of(graph, absmax)
+        found = absmax_of(graph, absmax)
         if found is None or found[0] is not inner or power != -1:
             continue
         if abs(factor.coefficient / LEVELS - 1.0) > _RELATIVE:

@@ -66,7 +66,7 @@ def _mean_square(graph: Graph, value: ir.Value) -> tuple[ir.Value, float] | None
     return None
 
 
-def _root(graph: Graph, value: ir.Value) -> Root | None:
+def root_of(graph: Graph, value: ir.Value) -> Root | None:
     """A value as the root of a mean square, or its reciprocal."""
     power, inner = 1, value
     if (reciprocal := graph.producer(value, "Reciprocal")) is not None:
@@ -90,7 +90,7 @@ def _root(graph: Graph, value: ir.Value) -> Root | None:
 def _factors(graph: Graph, value: ir.Value, stop: ir.Value, depth: int = 3) -> Iterator[tuple[ir.Value, int]]:
     """Factors of a product with their powers (1 or -1), not looking into `stop`."""
     node = graph.producer(value, "Mul", "Div") if depth and value is not stop else None
-    if node is None or _root(graph, value) is not None:
+    if node is None or root_of(graph, value) is not None:
         yield value, 1
         return
     first, second = graph.operands(node)
@@ -109,7 +109,7 @@ def _nearby_root(graph: Graph, value: ir.Value, depth: int = 3) -> Root | None:
             if (node := graph.producer(candidate, "Mul", "Div")) is not None:
                 below.extend(graph.operands(node))
         for candidate in below:
-            if graph.width(candidate) == 1 and (root := _root(graph, candidate)) is not None:
+            if graph.width(candidate) == 1 and (root := root_of(graph, candidate)) is not None:
                 return root
         level = below
     return None
@@ -142,7 +142,7 @@ def match(graph: Graph, value: ir.Value) -> RmsNormMatch | None:
     for factor, power in _factors(graph, value, root.x):
         if factor is root.x:
             x += power
-        elif (other := _root(graph, factor)) is not None and other.x is root.x and other.eps == root.eps:
+        elif (other := root_of(graph, factor)) is not None and other.x is root.x and other.eps == root.eps:
             inverse += power * other.power
         elif (constant := graph.constant(factor)) is not None and power == 1:
             gains.append(constant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..mlir import (
-    AnyOf,
+    base,
     AttrSizedOperandSegments,
     AttrSizedResultSegments,
     FloatAttr,
@@ -141,7 +141,7 @@ class LinearOp(IRDLOperation):
     lower = opt_prop_def(SymbolRefAttr)
     address = opt_prop_def(IntegerAttr)
     state_address = opt_prop_def(IntegerAttr)
-    result = result_def(AnyOf((VectorType, LogitsType)))
+    result = result_def(base(VectorType) | base(LogitsType))
     next_state = opt_result_def(StateType)
 
     irdl_options = (

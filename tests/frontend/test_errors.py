@@ -1,0 +1,345 @@
+"""What is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+from onnx_models import WIDTH, Net, random_trits
+from skeleton import refusal
+
+# The file
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    path = tmp_path / "absent.onnx"
+    assert refusal(path).message == f"{path} does not exist"
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty.onnx"
+    path.touch()
+    assert refusal(path).message == f"{path} is empty"
+
+
+@pytest.mark.parametrize(
+    "content", [b"version https://git-lfs.github.com/spec/v1\n", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04" * 9]
+)
+def test_not_an_onnx_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    error = refusal(path)
+    assert error.message == f"{path} is not an ONNX file"
+    assert error.hint == "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
+    assert error.exit_code == 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
+def test_truncated(share: float, repository: Path, tmp_path: Path) -> None:
+    whole = (repository / "tests" / "fixtures" / "tiny-baked.onnx").read_bytes()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    error = refusal(path)
+    assert error.message.startswith(f"{path} is truncated: it has {int(len(whole) * share):,} bytes of at least")
+    assert error.hint == "the download or copy was cut off, or Git LFS left a pointer: fetch the file again"
+
+
+def test_truncated_in_front_of_the_graph(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.ModelProto(ir_version=10, producer_name="x").SerializeToString())
+    assert refusal(path).message == f"{path} is truncated: it holds no graph"
+
+
+def test_damaged_inside(repository: Path, tmp_path: Path) -> None:
+    content = bytearray((repository / "tests" / "fixtures" / "tiny-baked.onnx").read_bytes())
+    content[60:400] = b"\xff" * 340
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    assert str(path) in refusal(path).message
+
+
+def test_invalid_graph(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.bitlinear(net.token()))
+    model = net.model()
+    model.graph.node[-2].input[0] = "nowhere"
+    path = tmp_path / "model.onnx"
+    onnx.save(model, str(path))
+    error = refusal(path)
+    assert error.message.startswith(f"{path} is not a valid ONNX model: Nodes in a graph must be topologically sorted")
+
+
+# External data
+
+
+def external(folder: Path) -> Path:
+    net = Net()
+    net.output("y", net.bitlinear(net.token(), "w", random_trits()))
+    path = folder / "net.onnx"
+    onnx.save(net.model(), str(path), save_as_external_data=True, location="net.data", size_threshold=0)
+    return path
+
+
+def relocated(path: Path, location: str) -> None:
+    model = onnx.load(str(path), load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    path.write_bytes(model.SerializeToString())
+
+
+def test_missing_external_data(tmp_path: Path) -> None:
+    path = external(tmp_path)
+    (tmp_path / "net.data").unlink()
+    error = refusal(path)
+    assert error.message == f"external data file 'net.data' of tensor 'table' is missing (looked in {tmp_path})"
+    assert error.hint == "copy the .data file that was exported with the model into the same folder"
+
+
+def test_short_external_data(tmp_path: Path) -> None:
+    path = external(tmp_path)
+    data = tmp_path / "net.data"
+    data.write_bytes(data.read_bytes()[:100])
+    assert refusal(path).message == (
+        "external data file 'net.data' is too short: tensor 'table' needs bytes 0 to 512, the file has 100"
+    )
+
+
+def test_external_length_against_shape(tmp_path: Path) -> None:
+    path = external(tmp_path)
+    model = onnx.load(str(path), load_external_data=False)
+    next(tensor for tensor in model.graph.initializer if tensor.name == "w").dims[0] = 999
+    path.write_bytes(model.SerializeToString())
+    assert refusal(path).message == ("tensor 'w' claims 64 bytes in 'net.data', but its shape and type need 7,992")
+
+
+@pytest.mark.parametrize("location", ["../net.data", "/etc/passwd", "sub/../../net.data"])
+def test_external_data_outside_the_folder(location: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = external(folder)
+    (tmp_path / "net.data").write_bytes((folder / "net.data").read_bytes())
+    relocated(path, location)
+    assert refusal(path).message == f"tensor 'table' points outside the model's folder: '{location}'"
+
+
+def test_external_link_that_leaves_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = external(folder)
+    (folder / "net.data").rename(tmp_path / "elsewhere.data")
+    (folder / "net.data").symlink_to(tmp_path / "elsewhere.data")
+    assert refusal(path).message == "tensor 'table' points outside the model's folder: 'net.data'"
+
+
+# Weights
+
+
+def test_integers_that_are_not_ternary(tmp_path: Path) -> None:
+    values = random_trits(seed=2)
+    values[0, :3] = (2, 2, -3)
+    net = Net()
+    net.output("y", net.bitlinear(net.token(), "layer.w", values))
+    counts = {value: int((values == value).sum()) for value in (-3, -1, 0, 1, 2)}
+    error = refusal(net.save(tmp_path))
+    first, histogram, distance = error.message.splitlines()
+    assert first == "tensor 'layer.w' (int8, 8x8) is not ternary: 5 distinct values"
+    assert histogram == "  histogram: " + ", ".join(f"{value}: {count:,}" for value, count in counts.items())
+    assert distance.startswith("  the nearest ternary tensor (scale ")
+    assert error.hint == (
+        "export the quantised weights (-1, 0, +1 and a scale), or masters with the absmean quantiser in the graph"
+    )
+
+
+def test_float_weights(tmp_path: Path) -> None:
+    net = Net()
+    codes, step = net.quantize(net.token())
+    values = np.random.default_rng(0).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+    net.output("y", net.add("MatMul", net.add("Div", codes, step), net.const("w", values)))
+    message = refusal(net.save(tmp_path)).message
+    assert message.splitlines()[0] == "tensor 'w' (float, 8x8) is not ternary: 64 distinct values"
+    assert message.splitlines()[1].count(" to ") == 7
+    assert "% rms away" in message
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite(bad: float, tmp_path: Path) -> None:
+    masters = np.ones((WIDTH, WIDTH), np.float32)
+    masters[2, 1] = bad
+    net = Net()
+    net.output("y", net.naive_bitlinear(net.token(), masters))
+    assert refusal(net.save(tmp_path)).message == (
+        f"tensor 'w' holds 1 values that are NaN or infinite (the first, {bad}, at element 17 of 64)"
+    )
+
+
+def test_a_scale_that_is_not_finite(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.bitlinear(net.token(), scale=float("nan")))
+    message = refusal(net.save(tmp_path)).message
+    assert message.startswith("constant 'c")
+    assert message.endswith("is nan")
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5])
+def test_a_scale_that_is_not_positive(scale: float, tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.bitlinear(net.token(), scale=scale))
+    assert refusal(net.save(tmp_path)).message.startswith(f"the scale of tensor 'w' is {scale:g} (at 'node_Gemm_")
+
+
+def test_a_gain_that_is_not_finite(tmp_path: Path) -> None:
+    net = Net()
+    gain = np.ones(WIDTH, np.float32)
+    gain[3] = np.inf
+    net.output("y", net.bitlinear(net.rms_norm(net.token(), gain)))
+    assert (
+        "holds 1 values that are NaN or infinite (the first, inf, at element 3 of 8)"
+        in refusal(net.save(tmp_path)).message
+    )
+
+
+def test_a_table_that_is_not_finite(tmp_path: Path) -> None:
+    table = np.ones((16, WIDTH), np.float32)
+    table[1] = np.nan
+    net = Net()
+    net.output("y", net.bitlinear(net.token(table=table)))
+    assert refusal(net.save(tmp_path)).message == (
+        "tensor 'table' holds 8 values that are NaN or infinite (the first, nan, at element 8 of 128)"
+    )
+
+
+# Interface
+
+
+def test_no_token(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.bitlinear(net.input("x", (1, WIDTH))))
+    error = refusal(net.save(tmp_path))
+    assert error.message == "the model has no integer token input (its inputs: 'x' FLOAT [1, 8])"
+    assert error.hint == (
+        "a step takes one integer token ([1] or [1, 1]) and float32 states ([d], [1, d] or [1, 1, d]);"
+        " export input_ids, not embeddings"
+    )
+
+
+def test_more_inputs_than_a_step_has(tmp_path: Path) -> None:
+    net = Net()
+    x = net.token()
+    net.input("position", (1,), TensorProto.INT64)
+    net.output("y", net.bitlinear(x))
+    assert refusal(net.save(tmp_path)).message == (
+        "the model takes more than a token and states: 'input_ids' INT64 [1], 'position' INT64 [1]"
+    )
+
+
+def test_several_positions(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.bitlinear(net.token((4,))), (4, WIDTH))
+    assert refusal(net.save(tmp_path)).message == "input 'input_ids' has shape [4]: more than one position"
+
+
+def test_dynamic_dimensions(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.bitlinear(net.token(("batch", "sequence"))), ("batch", "sequence", WIDTH))
+    net.input("h", ("batch", "hidden"))
+    error = refusal(net.save(tmp_path))
+    assert error.message == "dynamic dimensions that cannot be resolved: [batch, hidden] of input 'h'"
+    assert error.hint == (
+        "only the batch and position dimensions may be symbolic (they become 1); give states a fixed length"
+    )
+
+
+# Operators
+
+
+def test_every_unsupported_operator_is_listed(tmp_path: Path) -> None:
+    net = Net()
+    x = net.token()
+    a = net.add("Tanh", x)
+    b = net.add("Softmax", net.add("Add", a, net.add("Exp", x)), axis=-1)
+    net.output("y", net.bitlinear(net.add("Mul", b, net.add("LayerNormalization", x, net.const("g", np.ones(WIDTH))))))
+    error = refusal(net.save(tmp_path))
+    assert error.message.splitlines() == [
+        "4 operators are not supported:",
+        "  Softmax 'node_Softmax_4' -> [1, 8]: attention is not supported;"
+        " instead: use a recurrent token mixer (MLGRU) with explicit state",
+        "  Tanh 'node_Tanh_1' -> [1, 8]: the vector unit has no such function; instead: write it as 2*Sigmoid(2*x) - 1",
+        "  Exp 'node_Exp_2' -> [1, 8]: the vector unit has no such function;"
+        " instead: use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
+        "  LayerNormalization 'node_LayerNormalization_5' -> [1, 8]: this normalisation is not supported;"
+        " instead: use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain",
+    ]
+    assert error.hint == "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again"
+
+
+def only_line(net: Net, folder: Path) -> str:
+    head, *lines = refusal(net.save(folder)).message.splitlines()
+    assert head == "1 operator is not supported:"
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_float_activations(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.add("Gemm", net.token(), net.trits("w", random_trits()), transB=1))
+    assert only_line(net, tmp_path) == (
+        "  Gemm 'node_Gemm_2' -> [1, 8]: its activations are float: no absmax quantiser is in front of it;"
+        " instead: put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s"
+    )
+
+
+def test_sums_without_their_scale(tmp_path: Path) -> None:
+    net = Net()
+    codes, _ = net.quantize(net.token())
+    net.output("y", net.add("Relu", net.add("Gemm", codes, net.trits("w", random_trits()), transB=1)))
+    line = only_line(net, tmp_path)
+    assert "-> [1, 8]: its integer sums are used without the scale of their codes" in line
+
+
+def test_codes_of_another_width(tmp_path: Path) -> None:
+    net = Net()
+    x = net.token()
+    step = net.add("Div", 7.0, net.add("ReduceMax", net.add("Abs", x), net.axes(), keepdims=1))
+    codes = net.add("Round", net.add("Mul", x, step))
+    net.output("y", net.add("Div", net.add("Gemm", codes, net.trits("w", random_trits()), transB=1), step))
+    assert "Round 'node_Round_5' -> [1, 8]: its codes reach 7, not 127" in only_line(net, tmp_path)
+
+
+def test_weights_computed_at_run_time(tmp_path: Path) -> None:
+    net = Net()
+    codes, step = net.quantize(net.token())
+    weight = net.add("Sign", net.const("w", np.eye(WIDTH, dtype=np.float32)))
+    net.output("y", net.add("Div", net.add("Gemm", codes, weight, transB=1), step))
+    assert "its weights are computed in a way that is not recognised" in only_line(net, tmp_path)
+
+
+def test_a_mean_outside_a_norm(tmp_path: Path) -> None:
+    net = Net()
+    x = net.token()
+    net.output("y", net.add("Sub", x, net.add("ReduceMean", x, net.axes(), keepdims=1)))
+    assert only_line(net, tmp_path).startswith(
+        "  ReduceMean 'node_ReduceMean_1' -> [1, 1]: reductions exist only inside an RMSNorm and an absmax quantiser"
+    )
+
+
+def test_a_scalar_that_is_computed(tmp_path: Path) -> None:
+    net = Net()
+    x = net.token()
+    one = net.add("Slice", x, net.const("a", [0]), net.const("b", [1]), net.const("c", [1]))
+    net.output("y", net.add("Mul", x, one))
+    assert only_line(net, tmp_path).startswith(
+        "  Mul 'node_Mul_2' -> [1, 8]: it combines a vector with a computed scalar or a vector of another length"
+    )
+
+
+def test_a_foreign_domain(tmp_path: Path) -> None:
+    net = Net()
+    net.output("y", net.add("FusedThing", net.token(), domain="my.ops"))
+    assert only_line(net, tmp_path).startswith(
+        "  my.ops::FusedThing 'node_FusedThing_1' -> [?]: there is no such operation on the engine"
+    )
