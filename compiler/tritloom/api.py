@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .analysis import Estimate
-from .backend.bundle import Source, compose_bundle
-from .backend.images import build_images
+from .backend.bundle import Source, compose_bundle, estimate_program, listing
+from .backend.images import Images, build_images
 from .backend.plan import check_output
 from .errors import InputError, TritloomError
 from .frontend import Imported, import_onnx
-from .ir import engine
+from .ir import engine, tern
 from .ir.kernel import KernelLimits
 from .ir.mlir import ModuleOp
 from .ir.text import IrSyntaxError, ir_text, parse_ir
 from .passes import CompilerContext, PassObserver, PassRecord, default_passes, parse_passes, run_passes
+from .report import Image, PassRow, ReportData, report_files
 from .targets import load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
@@ -101,6 +103,23 @@ def lower(
     return _import_records(imported) + run_passes(imported.module, _until(stop_after, lanes, batch), context, observers)
 
 
+def _report(
+    imported: Imported, figures: Estimate, records: Sequence[PassRecord], images: Images, model: Path
+) -> ReportData:
+    weights = [op for op in imported.module.ops if isinstance(op, tern.WeightOp)]
+    trits = sum(op.rows.value.data * op.cols.value.data for op in weights if not op.part_names())
+    return ReportData(
+        model=model.stem,
+        board=figures.board_title,
+        passes=[PassRow(record.name, record.ops_before, record.ops_after, record.seconds) for record in records],
+        estimate=figures,
+        images=[Image(name, f"weights/{name}.bin", len(data)) for name, data in images.data.items()],
+        program=[line.text for line in listing(imported.module)],
+        version=__version__,
+        facts={"ternary weights": f"{trits:,}", "instructions": str(engine.instruction_count(imported.module))},
+    )
+
+
 def compile_model(
     model: Path,
     board: str,
@@ -137,17 +156,20 @@ def compile_model(
         raise TritloomError("the pipeline chose no kernel", "Report this with the model.")
     images = build_images(imported.module, imported.store, found.kernel_limits())
     source = Source(model, imported.metadata, tokenizer)
-    bundle = compose_bundle(imported.module, images, found.kernel_limits(), target, source, dumps.texts, kernel)
-    context.warnings.extend(bundle.warnings)
-    bundle.plan.write(output, force)
+    figures = estimate_program(imported.module, images, found.kernel_limits(), target)
+    documents = report_files(_report(imported, figures, records, images, model), target)
+    plan = compose_bundle(
+        imported.module, images, found.kernel_limits(), target, source, figures, documents, dumps.texts, kernel
+    )
+    plan.write(output, force)
     return CompileResult(
         output,
         imported.module,
         records,
-        bundle.estimate,
-        sorted(bundle.plan.files),
-        bundle.contiguous_bytes,
-        context.warnings,
+        figures,
+        sorted(plan.files),
+        figures.memory.contiguous,
+        [*context.warnings, *figures.warnings],
         time.perf_counter() - start,
     )
 

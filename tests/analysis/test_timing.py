@@ -32,7 +32,7 @@ def _linear(rows: int, k: int, epilogue: Epilogue) -> Instruction:
 
 def test_linear_by_hand() -> None:
     # 1024 rows in 256 groups of 4, 13 slices of 80 each (K = 1024 padded to 1040); three cycles a row in the gate.
-    work = work_of(_linear(1024, 1024, Epilogue.HGRN), LIMITS, gate_ii=3)
+    work = work_of(_linear(1024, 1024, Epilogue.HGRN), LIMITS)
     assert (work.beats, work.vector, work.gain_words) == (256 * 13, 3 * 1024, 128)
     assert work.latency == 12 + 20 + 190 + 3 * 25
     assert work.padding(LIMITS) == pytest.approx(1 - 1024 / 1040)

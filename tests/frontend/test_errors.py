@@ -266,13 +266,19 @@ def test_every_unsupported_operator_is_listed(tmp_path: Path) -> None:
     error = refusal(net.save(tmp_path))
     assert error.message.splitlines() == [
         "4 operators are not supported:",
-        "  Softmax 'node_Softmax_4' -> [1, 8]: attention is not supported;"
-        " instead: use a recurrent token mixer (MLGRU) with explicit state",
+        (
+            "  Softmax 'node_Softmax_4' -> [1, 8]: attention is not supported;"
+            " instead: use a recurrent token mixer (MLGRU) with explicit state"
+        ),
         "  Tanh 'node_Tanh_1' -> [1, 8]: the vector unit has no such function; instead: write it as 2*Sigmoid(2*x) - 1",
-        "  Exp 'node_Exp_2' -> [1, 8]: the vector unit has no such function;"
-        " instead: use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
-        "  LayerNormalization 'node_LayerNormalization_5' -> [1, 8]: this normalisation is not supported;"
-        " instead: use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain",
+        (
+            "  Exp 'node_Exp_2' -> [1, 8]: the vector unit has no such function;"
+            " instead: use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic"
+        ),
+        (
+            "  LayerNormalization 'node_LayerNormalization_5' -> [1, 8]: this normalisation is not supported;"
+            " instead: use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain"
+        ),
     ]
     assert error.hint == "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again"
 

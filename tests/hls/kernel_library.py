@@ -81,7 +81,7 @@ def rendered(kernel: KernelLimits, target: HlsTarget = TARGET) -> Path:
 
 
 @functools.cache
-def library(kernel: KernelLimits, build: str = "fast", options: str = "-O2", compiler: str = "g++") -> Library:
+def library(kernel: KernelLimits, build: str = "fast", options: str = "-O1", compiler: str = "g++") -> Library:
     """The emulation library of a kernel; `options` go to the compiler."""
     place = rendered(kernel)
     out = f"build-{abs(hash((options, compiler))):x}"

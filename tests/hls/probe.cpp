@@ -61,13 +61,13 @@ void probe_dot(const int8_t* weights, const int8_t* codes, int32_t acc, int32_t*
 }
 
 float probe_sum128(const float* values, uint32_t n) {
-  loom::PartialSums<Config::LANES> sums;
-  loom::clear_sums(sums);
+  loom::PartialSums<Config::LANES> sums = {};
+  loom::clear_sums<Config::LANES>(sums);
   for (uint32_t i = 0; i < n; ++i) {
-    float& part = sums.part[i / Config::LANES % (128 / Config::LANES)][i % Config::LANES];
+    float& part = sums[i / Config::LANES % (128 / Config::LANES)][i % Config::LANES];
     part = part + values[i];
   }
-  return loom::total_of(sums);
+  return loom::total_of<Config::LANES>(sums);
 }
 
 void probe_top(const float* values, uint32_t n, uint32_t* index, float* value) {

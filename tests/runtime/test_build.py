@@ -47,7 +47,7 @@ def test_the_first_error_is_shown(bundle: Path, cache: Path) -> None:
 
 def test_no_library(bundle: Path, cache: Path) -> None:
     (bundle / "hls/Makefile").write_text("fast:\n\t@true\n")
-    with pytest.raises(BuildError, match="`make fast` left no libtritloom_fast.so"):
+    with pytest.raises(BuildError, match=r"`make fast` left no libtritloom_fast\.so"):
         build_library(bundle, {"hls/x": "2"})
 
 

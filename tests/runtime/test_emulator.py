@@ -138,9 +138,9 @@ class TestHlsKernel:
 
 def test_a_buffer_that_is_too_short(bundle: Path, emulation: None) -> None:
     edit(bundle, lambda manifest: manifest["program"].update(state_words=8, states=[]))
-    with load(bundle, "emulated") as session:
-        with pytest.raises(DeviceError, match="accesses 80 bytes of `state`.* its buffer ends after 32"):
-            session.step(1)
+    message = r"accesses 80 bytes of `state`.* its buffer ends after 32"
+    with load(bundle, "emulated") as session, pytest.raises(DeviceError, match=message):
+        session.step(1)
 
 
 def test_trace(bundle: Path, emulation: None) -> None:
@@ -165,9 +165,9 @@ def test_an_error_in_the_trace_callback(bundle: Path, emulation: None) -> None:
     def fail(*_: object) -> None:
         raise KeyError("codes")
 
-    with load(bundle, EmulatedDevice(trace=fail)) as session:
-        with pytest.raises(DeviceError, match=r"the trace callback failed: KeyError\('codes'\)"):
-            session.step(1)
+    message = r"the trace callback failed: KeyError\('codes'\)"
+    with load(bundle, EmulatedDevice(trace=fail)) as session, pytest.raises(DeviceError, match=message):
+        session.step(1)
 
 
 @pytest.mark.parametrize("flush", [True, False])

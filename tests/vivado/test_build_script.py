@@ -167,7 +167,7 @@ def test_too_many_ports_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         choose_ports(_limits(target, 4), target)
     assert caught.value.message == "board 'pynq-z2': all 4 ports carry weights, none is left for gains and io"
-    assert caught.value.hint == "use --ports 3"
+    assert caught.value.hint == "give a board file with kernel.ports = 3"
     with pytest.raises(InputError) as caught:
         choose_ports(_limits(target, 5), target)
     assert caught.value.message == "the kernel has 5 weight ports, board 'pynq-z2' has 4"

@@ -69,13 +69,13 @@ class FloatOperators:
         )
 
 
-def float_units(limits: KernelLimits, gate_ii: int) -> dict[str, FloatOperators]:
+def float_units(limits: KernelLimits) -> dict[str, FloatOperators]:
     """Operators by unit, counted in docs/numerics.md's formulas and the kernel library's loops."""
     lanes, batch = limits.lanes, limits.batch
 
     def shared(count: int) -> int:
         """Operators of one position that take turns over the cycles of a row, for every position."""
-        return batch * -(-count // gate_ii)
+        return batch * -(-count // limits.gate_ii)
 
     return {
         # u = (a*w2)*b, z = (a*w1)*b, a*a, z*z; two sums a lane, then the tree: a word's lanes and half of them.
@@ -100,7 +100,7 @@ def float_units(limits: KernelLimits, gate_ii: int) -> dict[str, FloatOperators]
 
 def choose_floats(limits: KernelLimits, target: Target) -> FloatPlan:
     """DSPs where they save most logic: the multipliers first (190 LUT a DSP), then the adders (85 LUT a DSP)."""
-    units = float_units(limits, target.kernel.gate_ii).values()
+    units = float_units(limits).values()
     budget = int(target.resources.dsp * c.DSP_BUDGET)
     multiply = c.MULTIPLY_DSP.dsp * sum(unit.multiply for unit in units)
     add = c.ADD_DSP.dsp * sum(unit.add for unit in units)
@@ -134,7 +134,7 @@ def blocks(limits: KernelLimits, target: Target) -> tuple[tuple[Block, ...], Flo
         _block("dot-product array", array_cost(limits.slices, limits.batch), c.ARRAY_SOURCE),
         *(
             _block(f"vector unit: {name}", unit.cost(plan), c.FLOAT_SOURCE)
-            for name, unit in float_units(limits, target.kernel.gate_ii).items()
+            for name, unit in float_units(limits).items()
         ),
         _block("sequencer, top-k, counters", c.SEQUENCER, "derived"),
         _block("m_axi adapters", adapters, c.INFRASTRUCTURE_SOURCE),

@@ -288,11 +288,11 @@ def estimate(
     """
     if not program:
         raise ValueError("estimate: the program has no instructions")
-    supply, gate_ii = Supply.of(limits, target), target.kernel.gate_ii
-    works = [work_of(instruction, limits, 1, gate_ii) for instruction in program]
+    supply = Supply.of(limits, target)
+    works = [work_of(instruction, limits, 1) for instruction in program]
     steps, cycles = run(works, limits, supply, c.PASS_OVERHEAD)
     positions = min(limits.batch, max_batch) if max_batch is not None else limits.batch
-    prompt_works = [work_of(instruction, limits, positions, gate_ii) for instruction in program]
+    prompt_works = [work_of(instruction, limits, positions) for instruction in program]
     prompt_steps, prompt_cycles = run(prompt_works, limits, supply, c.PASS_OVERHEAD)
 
     none = Label("")

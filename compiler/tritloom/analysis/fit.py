@@ -12,8 +12,8 @@ from ..ir.kernel import KernelLimits
 from ..targets import Target
 from .estimate import MIB, Estimate, ResourceUse, resource_uses
 
-COMFORTABLE: Final = 0.9
-"""Share of a board's LUTs that the compiler fills of its own accord."""
+COMFORTABLE: Final = 0.95
+"""Share of a board's LUTs, as estimated without LUT6_2 packing, that the compiler fills of its own accord."""
 _NAMES: Final = {
     "lut": "LUT",
     "ff": "flip-flops",
@@ -54,7 +54,7 @@ def _what_to_change(resource: str, limits: dict[str, int], board: str) -> str:
     if limits["lanes"] > 4 and resource in ("lut", "ff", "dsp", "bram36"):
         advice.append(f"fewer lanes (--lanes {limits['lanes'] // 2})")
     if limits["ports"] > 1 and resource in ("lut", "ff"):
-        advice.append(f"fewer weight ports (--ports {limits['ports'] - 1})")
+        advice.append("fewer weight ports (`kernel.ports` of a board file of your own)")
     advice.append(f"a board larger than {board} (`tritloom boards`)")
     return "try " + ", or ".join(advice)
 
@@ -82,7 +82,8 @@ def check_fits(estimate: Estimate, target: Target) -> None:
     worst = _worst(estimate.resources)
     if worst.share > 1:
         raise _refuse(worst, estimate.limits, target.name)
-    need, have = estimate.memory.contiguous, int(estimate.memory.ddr * (1 - DDR_FOR_SYSTEM))
+    need = estimate.memory.contiguous
+    have = int(target.memory.size_mb * MIB * (1 - DDR_FOR_SYSTEM))
     if need > have:
         raise InputError(
             f"does not fit {target.name}: {need / MIB:,.0f} MiB of contiguous memory needed,"
@@ -111,6 +112,7 @@ def _limits(target: Target, needs: ModelNeeds, batch: int) -> KernelLimits:
         topk=kernel.topk,
         port_fifo=kernel.port_fifo,
         gain_fifo=kernel.gain_fifo,
+        gate_ii=kernel.gate_ii,
         burst_beats=kernel.burst_beats,
         outstanding=kernel.outstanding,
     )

@@ -55,7 +55,7 @@ def bram36(depth: int, width: int, ports: Ports = Ports.SIMPLE) -> float:
     >>> bram36(512, 36)             # half a block
     0.5
     >>> bram36(1024, 256, Ports.TRUE)
-    8.0
+    7.5
     """
     if depth <= 0 or width <= 0:
         return 0.0

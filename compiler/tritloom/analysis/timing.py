@@ -52,7 +52,7 @@ def _words(elements: int, lanes: int) -> int:
     return -(-elements // lanes)
 
 
-def _linear(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+def _linear(instruction: Instruction, limits: KernelLimits, positions: int) -> Work:
     """Rows stream through the epilogue, all positions of a row side by side."""
     epilogue = Epilogue(instruction.func)
     rows = instruction.rows
@@ -61,7 +61,7 @@ def _linear(instruction: Instruction, limits: KernelLimits, positions: int, gate
         vector = rows + -(-rows // c.HEAD_CHUNK_ROWS) * c.HEAD_CHUNK_START
         depth = c.HEAD_DEPTH
     else:
-        vector = rows * gate_ii
+        vector = rows * limits.gate_ii
         depth = c.EPILOGUE_DEPTH + c.EPILOGUE_DEPTH_POSITION * (limits.batch - 1)
     return Work(
         beats=-(-rows // limits.slices) * slices,
@@ -87,7 +87,7 @@ def barrier(norms: int, new: bool, lanes: int) -> int:
     return 2 * sum_tree(lanes) + c.FACTOR_TWO + c.STEP
 
 
-def _quantize(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+def _quantize(instruction: Instruction, limits: KernelLimits, positions: int) -> Work:
     """Statistics of every position word by word, then their scales one by one, then the codes of every position."""
     words = _words(instruction.length, limits.lanes)
     new = bool(instruction.flags & QuantizeFlag.NEW_STATS)
@@ -101,7 +101,7 @@ def _quantize(instruction: Instruction, limits: KernelLimits, positions: int, ga
     )
 
 
-def _vector(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+def _vector(instruction: Instruction, limits: KernelLimits, positions: int) -> Work:
     """One lane."""
     streamed = bool(instruction.flags & VectorFlag.B_STREAM)
     return Work(
@@ -111,7 +111,7 @@ def _vector(instruction: Instruction, limits: KernelLimits, positions: int, gate
     )
 
 
-def _embed(instruction: Instruction, limits: KernelLimits, positions: int, gate_ii: int) -> Work:
+def _embed(instruction: Instruction, limits: KernelLimits, positions: int) -> Work:
     row = embedding_bytes(instruction)
     return Work(vector=positions * (-(-row // 16) + c.MEMORY_LATENCY), latency=c.LINEAR_START)
 
@@ -124,9 +124,9 @@ _WORK = {
 }
 
 
-def work_of(instruction: Instruction, limits: KernelLimits, positions: int = 1, gate_ii: int = 3) -> Work:
-    """Work of `instruction` in a pass of `positions` positions, a row taking `gate_ii` cycles in the epilogue."""
-    return _WORK[instruction.opcode](instruction, limits, positions, gate_ii)
+def work_of(instruction: Instruction, limits: KernelLimits, positions: int = 1) -> Work:
+    """Work of `instruction` in a pass of `positions` positions."""
+    return _WORK[instruction.opcode](instruction, limits, positions)
 
 
 def embedding_bytes(instruction: Instruction) -> int:

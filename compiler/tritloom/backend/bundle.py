@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..ir.mlir import ModuleOp, Operation, Printer
 from ..targets import Target
 from .hls import HlsTarget, ListedInstruction, render_hls
 from .images import Images
-from .manifest import kernel_manifest, manifest, program_manifest
+from .manifest import kernel_manifest, manifest, max_batch, program_manifest
 from .plan import BuildPlan
 from .vivado import render_vivado
 
@@ -34,28 +34,11 @@ class Source:
     tokenizer: Path | None
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A bundle before it is written."""
-
-    plan: BuildPlan
-    estimate: Estimate
-    contiguous_bytes: int
-    warnings: list[str]
-
-
 def _text_of(op: Operation) -> str:
     """One line of IR text of an instruction, without types and locations."""
     stream = StringIO()
     Printer(stream).print_op(op)
     return stream.getvalue().split(" : ")[0].strip()
-
-
-def _listing(entries: Sequence[engine.ProgramEntry]) -> list[ListedInstruction]:
-    return [
-        ListedInstruction(entry.instruction.words(), _text_of(entry.op), tuple(onnx_names(entry.op)))
-        for entry in entries
-    ]
 
 
 def _sha256(content: bytes) -> str:
@@ -92,13 +75,25 @@ def _tokenizer(source: Source, plan: BuildPlan) -> dict[str, Any] | None:
     return {"file": "tokenizer.json", "sha256": _sha256(content), "bos": token("bos"), "eos": token("eos")}
 
 
-def _estimate(
-    entries: Sequence[engine.ProgramEntry], images: Images, limits: KernelLimits, target: Target, max_batch: int
-) -> Estimate:
+def listing(module: ModuleOp) -> list[ListedInstruction]:
+    """The program for people: each instruction with its IR op and its ONNX nodes."""
+    return [
+        ListedInstruction(entry.instruction.words(), _text_of(entry.op), tuple(onnx_names(entry.op)))
+        for entry in engine.assemble(module)
+    ]
+
+
+def estimate_program(module: ModuleOp, images: Images, limits: KernelLimits, target: Target) -> Estimate:
+    """Cycles, resources and memory of a scheduled module on a board.
+
+    Raises:
+        InputError: it does not fit.
+    """
+    entries = engine.assemble(module)
     labels = [Label(_text_of(entry.op), ", ".join(onnx_names(entry.op))) for entry in entries]
     sizes = {name: len(data) for name, data in images.data.items()}
     program = [entry.instruction for entry in entries]
-    found = estimate(program, limits, target, labels=labels, images=sizes, max_batch=max_batch)
+    found = estimate(program, limits, target, labels=labels, images=sizes, max_batch=max_batch(module, limits))
     check_fits(found, target)
     return found
 
@@ -109,25 +104,35 @@ def compose_bundle(
     limits: KernelLimits,
     target: Target,
     source: Source,
+    found: Estimate,
+    documents: Mapping[str, str],
     dumps: Mapping[str, str],
     kernel: dict[str, Any] | None = None,
-) -> Composed:
-    """Every file of a bundle. `kernel` is the manifest of an existing kernel that the program is for.
+) -> BuildPlan:
+    """Every file of a bundle.
+
+    Args:
+        module: the scheduled module.
+        images: what its kernel reads from memory.
+        limits: the kernel.
+        target: the board.
+        found: the estimate that the manifest quotes.
+        source: where the model came from.
+        documents: further text files by path: README and report.
+        dumps: IR text after each pass, by file name.
+        kernel: manifest of an existing kernel that the program is for.
 
     Raises:
-        InputError: the design does not fit the board, or the tokenizer is unusable.
+        InputError: the tokenizer is unusable.
     """
     plan = BuildPlan()
-    entries = engine.assemble(module)
     kernel = kernel or kernel_manifest(limits, target)
-    tokenizer = _tokenizer(source, plan)
-    found = _estimate(entries, images, limits, target, limits.batch)
     digest = _sha256(source.model.read_bytes())
     extra = {
         "name": source.model.stem,
         "source": {"sha256": digest},
         "contiguous_bytes": found.memory.contiguous,
-        "tokenizer": tokenizer,
+        "tokenizer": _tokenizer(source, plan),
         "estimate": {
             "cycles_per_token": round(found.cycles_per_token),
             "tokens_per_second": round(found.tokens_per_second, 3),
@@ -136,13 +141,13 @@ def compose_bundle(
     }
     program = program_manifest(module, images, limits, kernel["hash"], extra)
     hls_target = HlsTarget(target.part, target.clock_mhz, target.name)
-    plan.add_all("hls", render_hls(limits, hls_target, _listing(entries)))
-    for path, text in render_vivado(limits, target, __version__).items():
+    plan.add_all("hls", render_hls(limits, hls_target, listing(module)))
+    for path, text in {**render_vivado(limits, target, __version__), **documents}.items():
         plan.add(path, text)
     for name, data in images.data.items():
         plan.add(f"weights/{name}.bin", data)
-    hashed = plan.digests()
-    plan.add_all("ir", dict(dumps))
+    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    plan.add_all("ir", dumps)
     origin = {"file": str(source.model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))
-    return Composed(plan, found, found.memory.contiguous, list(found.warnings))
+    return plan

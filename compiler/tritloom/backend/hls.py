@@ -38,8 +38,6 @@ class HlsTarget:
     board: str
     version: str = __version__
     """Version of the generator, for the banner of each file."""
-    gate_ii: int = 3
-    """Cycles a row takes in the epilogue of a linear; a larger interval shares the float units."""
     group_fifo: int = 16
     """Finished groups of rows between the array and the vector unit."""
 

@@ -70,9 +70,10 @@ def _states(module: ModuleOp, model: tern.ModelOp) -> list[dict[str, Any]]:
     return states
 
 
-def _one_position(module: ModuleOp) -> bool:
-    """Whether the program updates a state outside hgrn, so that positions cannot share a pass."""
-    return any(isinstance(op, engine.LoadStateOp | engine.StoreStateOp) for op in engine.instruction_ops(module))
+def max_batch(module: ModuleOp, limits: KernelLimits) -> int:
+    """Positions that can share a pass: one, where the program updates a state outside *hgrn*."""
+    serial = (engine.LoadStateOp, engine.StoreStateOp)
+    return 1 if any(isinstance(op, serial) for op in engine.instruction_ops(module)) else limits.batch
 
 
 def program_manifest(
@@ -120,7 +121,7 @@ def program_manifest(
                 }
                 for name, data in images.data.items()
             ],
-            "max_batch": 1 if _one_position(module) else limits.batch,
+            "max_batch": max_batch(module, limits),
             **extra,
         }
     )

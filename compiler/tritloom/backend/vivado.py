@@ -125,7 +125,7 @@ def choose_ports(limits: KernelLimits, target: Target) -> tuple[list[str], str]:
     if limits.ports > len(names):
         raise InputError(
             f"the kernel has {limits.ports} weight ports, board '{target.name}' has {len(names)}",
-            f"use --ports {target.kernel.ports}, or another board",
+            f"give a board file with kernel.ports = {target.kernel.ports}, or another board",
         )
     weights = names[: limits.ports]
     if target.ports.control not in weights:
@@ -134,7 +134,7 @@ def choose_ports(limits: KernelLimits, target: Target) -> tuple[list[str], str]:
     if not free:
         raise InputError(
             f"board '{target.name}': all {len(names)} ports carry weights, none is left for gains and io",
-            f"use --ports {len(names) - 1}",
+            f"give a board file with kernel.ports = {len(names) - 1}",
         )
     return weights, free[0]
 

@@ -76,7 +76,17 @@ def constant_of(name: str, tensor: ir.TensorProtocol) -> Constant:
     if isinstance(tensor, ir.ExternalTensor):
         external = tensor
         return Constant(name, shape, tensor.dtype, lambda: map_external(external))
-    return Constant(name, shape, tensor.dtype, tensor.numpy)
+    return Constant(name, shape, tensor.dtype, lambda: _embedded(name, tensor))
+
+
+def _embedded(name: str, tensor: ir.TensorProtocol) -> NDArray[np.generic]:
+    """Values that lie in the model file itself."""
+    try:
+        return tensor.numpy()
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"tensor '{name}' is damaged: {error}", "its data do not fit its shape and type: export the model again"
+        ) from error
 
 
 def constant_from(name: str, values: NDArray[np.generic]) -> Constant:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from ..ir.store import trits_hash
 from .constants import Constant, constant_of
+from .ternary import SourceKey, TernarySource
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
 _TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", *_RESHAPES})
@@ -34,6 +36,8 @@ class Graph:
     token: ir.Value
     states: tuple[State, ...] = ()
     constants: dict[ir.Value, Constant] = field(default_factory=dict)
+    facts: dict[SourceKey, tuple[float, str]] = field(default_factory=dict)
+    """Stored scale and hash of the matrices read so far: a large one is read once."""
 
     def __post_init__(self) -> None:
         for value in self.model.graph.initializers.values():
@@ -90,6 +94,17 @@ class Graph:
         """The number that a value is, where it is a constant of one element."""
         constant = self.constant(value)
         return constant.scalar() if constant is not None and constant.size == 1 else None
+
+    def ternary_facts(self, source: TernarySource) -> tuple[float, str]:
+        """The scale of the stored values, and the hash of the trits.
+
+        Raises:
+            InputError: the values are not ternary, or not finite.
+        """
+        if source.key not in self.facts:
+            trits, scale = source.read()
+            self.facts[source.key] = scale, trits_hash(trits)
+        return self.facts[source.key]
 
     def operands(self, node: ir.Node) -> list[ir.Value]:
         """Inputs that are given, resolved."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -72,9 +75,22 @@ def _load(path: Path) -> ir.Model:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     try:
-        return ir.load(str(path.absolute()), format="protobuf")
-    except (DecodeError, ValueError, TypeError, KeyError) as error:
+        with _quiet():
+            return ir.load(str(path.absolute()), format="protobuf")
+    except (DecodeError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {_first_line(error)}", _TRUNCATED_HINT) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep onnx-ir's warnings about a file off the user's screen: we say the same, once, as an error."""
+    logger = logging.getLogger("onnx_ir")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:
@@ -84,8 +100,8 @@ def _first_line(error: Exception) -> str:
 
 def _check_valid(path: Path) -> None:
     try:
-        onnx.checker.check_model(str(path))
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{path} is not a valid ONNX model: {_first_line(error)}",
             "onnx.checker.check_model says the same: export the model again, with a released opset",
@@ -119,7 +135,8 @@ def read_model(path: Path) -> ir.Model:
 def infer_shapes(model: ir.Model) -> ir.Model:
     """Fill in missing shapes (onnx's own inference, large initialisers left out)."""
     try:
-        return ShapeInferencePass()(model).model
+        with _quiet():
+            return ShapeInferencePass()(model).model
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"shape inference failed: {_first_line(error)}", "export the model with static shapes, [1] or [1, 1] tokens"

@@ -85,6 +85,11 @@ def _match(graph: Graph, value: ir.Value) -> Match | Refusal:
     node = value.producer()
     if first is not None:
         return first
+    if node is None and value in graph.constants:
+        raise InputError(
+            f"constant '{value.name}' {shape_text(value)} is used as a vector",
+            "constants combine with activations as scalars and vectors; matrices belong into products",
+        )
     if node is None:
         raise InputError(
             f"input '{value.name}' is used as an activation, but it is neither a state nor float32",

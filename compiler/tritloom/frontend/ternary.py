@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..ir.store import trits_hash
 from .constants import Constant, check_finite
 
 TIE = 1e-5
@@ -26,6 +25,9 @@ class Masters:
     """The graph multiplies by 1/beta instead of dividing by beta."""
 
 
+SourceKey = tuple[str, bool, Masters | None]
+
+
 @dataclass(frozen=True, eq=False)
 class TernarySource:
     """A matrix [rows, cols] of the graph: stored trits, stored {-s, 0, +s}, or masters."""
@@ -35,7 +37,7 @@ class TernarySource:
     masters: Masters | None = None
 
     @property
-    def key(self) -> tuple[str, bool, Masters | None]:
+    def key(self) -> SourceKey:
         """Equal for the same matrix."""
         return self.constant.name, self.transposed, self.masters
 
@@ -46,15 +48,6 @@ class TernarySource:
     @property
     def cols(self) -> int:
         return self.constant.shape[0 if self.transposed else 1]
-
-    def facts(self) -> tuple[float, str]:
-        """The scale of the stored values, and the hash of the trits.
-
-        Raises:
-            InputError: the values are not ternary, or not finite.
-        """
-        trits, scale = self.read()
-        return scale, trits_hash(trits)
 
     def read(self) -> tuple[Trits, float]:
         """Trits [rows, cols], and the scale that the stored values have.
@@ -127,7 +120,7 @@ def not_ternary(constant: Constant, values: NDArray[np.generic]) -> InputError:
 
 def _histogram(values: NDArray[np.generic], distinct: NDArray[np.generic]) -> str:
     if distinct.size <= 9:
-        return ", ".join(f"{value:g}: {np.count_nonzero(values == value):,}" for value in distinct)
+        return ", ".join(f"{float(value):g}: {np.count_nonzero(values == value):,}" for value in distinct)
     counts, edges = np.histogram(values.astype(np.float64), bins=7)
     bins = zip(edges[:-1], edges[1:], counts, strict=True)
     return ", ".join(f"{low:.3g} to {high:.3g}: {count:,}" for low, high, count in bins)

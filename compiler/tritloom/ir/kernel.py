@@ -34,6 +34,8 @@ class KernelLimits:
     """Depth of a port's FIFO, in beats."""
     gain_fifo: int = 512
     """Depth of the gain FIFO, in words."""
+    gate_ii: int = 3
+    """Cycles a row takes in the epilogue of a linear; more cycles share the float units."""
     burst_beats: int = 64
     outstanding: int = 16
 
@@ -43,9 +45,15 @@ class KernelLimits:
             (self.port_bits not in (128, 512), "port_bits must be 128 or 512"),
             (self.lanes not in (4, 8, 16), "lanes must be 4, 8 or 16"),
             (self.batch < 1, "batch must be at least 1"),
+            (self.code_slots < 1, "code_slots must be at least 1"),
+            (self.program_max < 1, "program_max must be at least 1"),
+            (self.topk < 1, "topk must be at least 1"),
+            (min(self.port_fifo, self.gain_fifo) < 1, "port_fifo and gain_fifo must be at least 1"),
+            (self.gate_ii < 1, "gate_ii must be at least 1"),
+            (min(self.burst_beats, self.outstanding) < 1, "burst_beats and outstanding must be at least 1"),
             (self.k_max % SLICE_TRITS != 0 or self.k_max < 1, "k_max must be a multiple of 80"),
-            (self.vector_words % 16 != 0, "vector_words must be a multiple of 16"),
-            (self.state_words % 16 != 0, "state_words must be a multiple of 16"),
+            (self.vector_words % 16 != 0 or self.vector_words < 0, "vector_words must be a multiple of 16"),
+            (self.state_words % 16 != 0 or self.state_words < 0, "state_words must be a multiple of 16"),
         ]
         for wrong, message in problems:
             if wrong:

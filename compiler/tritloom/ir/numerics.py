@@ -61,7 +61,8 @@ def inv_rms(mean_square: F32, eps: np.float32) -> F32:
 
 def absmax(values: F32) -> F32:
     """Largest magnitude over the last axis, [..., 1]."""
-    return np.abs(values).max(axis=-1, keepdims=True)
+    largest: F32 = np.abs(values).max(axis=-1, keepdims=True)
+    return largest
 
 
 def round_half_even(values: F32) -> I32:
@@ -128,6 +129,11 @@ def dot(codes: I8, trits: I8) -> I32:
     if codes.shape[-1] * 128 >= 2**24:
         return codes.astype(np.int32) @ trits.astype(np.int32).T
     return (codes.astype(np.float32) @ trits.astype(np.float32).T).astype(np.int32)
+
+
+def code_constant(scale: float) -> np.float32:
+    """beta/127 of a weight's scale beta: in binary64, rounded once."""
+    return np.float32(float(np.float32(scale)) / 127.0)
 
 
 def dequantize(acc: I32, scale: F32, constant: np.float32) -> F32:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from io import StringIO
+from typing import Final
 
 from .engine import Engine
 from .mlir import Builtin, Context, ModuleOp, ParseError, Parser, Printer, VerifyException
 from .tern import Tern
+
+
+_LINE: Final = 110
 
 
 class IrSyntaxError(ValueError):
@@ -36,7 +40,21 @@ def parse_ir(text: str, name: str = "<input>") -> ModuleOp:
     load_dialects(context)
     try:
         module = Parser(context, text, name).parse_module()
-        module.verify()
     except (ParseError, VerifyException) as error:
         raise IrSyntaxError(str(error)) from error
+    try:
+        module.verify()
+    except VerifyException as error:
+        raise IrSyntaxError(f"{name}: {error}{_culprit(module)}") from error
     return module
+
+
+def _culprit(module: ModuleOp) -> str:
+    """The operation that does not verify, on a line of its own."""
+    for op in module.walk(reverse=True):
+        try:
+            op.verify(verify_nested_ops=False)
+        except VerifyException:
+            line = str(op).partition("\n")[0]
+            return f"\n  in: {line if len(line) <= _LINE else line[: _LINE - 3] + '...'}"
+    return ""

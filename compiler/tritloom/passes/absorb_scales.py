@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ..ir.mlir import (
     Context,
@@ -16,6 +16,10 @@ from ..ir.mlir import (
 )
 from ..ir.tern import DivOp, FillOp, MulOp, NormQuantizeOp, RmsNormOp
 from .rewriting import apply_patterns, replace
+from .stages import need_tern
+
+_SMALLEST: Final = 2.0**-126
+_LARGEST: Final = (2.0 - 2.0**-23) * 2.0**127
 
 
 def _scaled(value: SSAValue) -> tuple[SSAValue, float] | None:
@@ -30,6 +34,12 @@ def _scaled(value: SSAValue) -> tuple[SSAValue, float] | None:
     return None
 
 
+def _divided(eps: float, c: float) -> float | None:
+    """eps/c^2, if that is a normal float32 or 0."""
+    quotient = eps / c / c
+    return quotient if eps == 0.0 or _SMALLEST <= quotient <= _LARGEST else None
+
+
 @dataclass
 class AbsorbIntoNorm(RewritePattern):
     """rms_norm(c*a)."""
@@ -39,22 +49,25 @@ class AbsorbIntoNorm(RewritePattern):
         if (found := _scaled(op.operand)) is None:
             return
         a, c = found
-        replace(rewriter, op, RmsNormOp(a, op.gain.root_reference.data, op.eps.value.data / (c * c)))
+        if (eps := _divided(op.eps.value.data, c)) is not None:
+            replace(rewriter, op, RmsNormOp(a, op.gain.root_reference.data, eps))
 
 
 @dataclass
 class AbsorbIntoQuantizer(RewritePattern):
-    """norm_quantize(c*a): both epsilons, since the second norm sees the first one's output."""
+    """norm_quantize(c*a): the first epsilon alone, since a second norm sees the output of the first."""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: NormQuantizeOp, rewriter: PatternRewriter) -> None:
         if (found := _scaled(op.a)) is None:
             return
         a, c = found
+        if (eps0 := _divided(op.eps0.value.data, c)) is None:
+            return
         new = NormQuantizeOp(
             a,
             op.gain.root_reference.data,
-            op.eps0.value.data / (c * c),
+            eps0,
             b=op.b,
             first_gain=op.first_gain.root_reference.data if op.first_gain else None,
             eps1=op.eps1.value.data if op.eps1 else None,
@@ -78,4 +91,5 @@ class AbsorbScales(ModulePass):
     name: ClassVar[str] = "absorb-scales"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        need_tern(op, self.name)
         apply_patterns(op, AbsorbIntoNorm(), AbsorbIntoQuantizer())

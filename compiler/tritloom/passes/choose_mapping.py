@@ -6,7 +6,8 @@ channel mixer's gate, the token mixer, or the output of the logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,7 +16,10 @@ from ..ir import engine, tern
 from ..ir.bindings import bind, bound_tensor
 from ..ir.locations import fused_location, onnx_names
 from ..ir.mlir import Context, ModuleOp, ModulePass, Operation, OpResult, SSAValue, SymbolRefAttr
-from .rewriting import model_of, single_user, splat_vector
+from .epilogues import epilogue_of, gives_logits, is_constant
+from .general_path import Expression, constant_of
+from .rewriting import model_of, splat_vector
+from .stages import need_tern
 
 _KINDS = engine.EpilogueKind
 
@@ -28,6 +32,7 @@ class Mapping:
     values: dict[SSAValue, SSAValue] = field(default_factory=dict)
     norms: dict[SSAValue, SSAValue] = field(default_factory=dict)
     deferred: set[Operation] = field(default_factory=set)
+    table: SymbolRefAttr | None = None
     new_ops: list[Operation] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
@@ -38,8 +43,21 @@ class Mapping:
         return new
 
     def get(self, value: SSAValue) -> SSAValue:
-        """Engine value of a tern value; constants become vectors where they are needed."""
+        """Engine value of a tern value."""
         return self.values.get(value, value)
+
+    def get_or_constant(self, value: SSAValue) -> SSAValue | float | SymbolRefAttr:
+        """Engine value of a tern value, or the constant that an instruction takes in its place."""
+        constant = constant_of(value)
+        return self.get(value) if constant is None else constant
+
+    @contextmanager
+    def expression(self, *sources: Operation) -> Iterator[Expression]:
+        """Instructions of one expression, appended as operations that stand for `sources`."""
+        collected = Expression([])
+        yield collected
+        for op in collected.ops:
+            self.emit(op, *sources)
 
     def result(self, old: SSAValue, new: SSAValue) -> None:
         """`new` takes the place of `old`, with its name and its ONNX binding."""
@@ -55,26 +73,11 @@ class Mapping:
         self.refused.append(f"{op.name} ({nodes}): {reason}")
 
 
-def _is_constant(value: SSAValue) -> bool:
-    return isinstance(value.owner, tern.LoadOp | tern.FillOp)
-
-
-def _epilogue_of(op: tern.LinearOp) -> Operation | None:
-    """The operation that `op` can take in as its epilogue."""
-    user = single_user(op.result)
-    if isinstance(user, tern.SwigluOp):
-        return user
-    if isinstance(user, tern.HgrnOp) and user.forget == op.result:
-        return user
-    if isinstance(user, tern.AddOp):
-        other = user.rhs if user.lhs == op.result else user.lhs
-        # Of two products that are added, the one computed last takes in the addition.
-        later = isinstance(other.owner, tern.LinearOp) and op.is_before_in_block(other.owner)
-        return None if later or _is_constant(other) else user
-    return None
-
-
 def _embedding(mapping: Mapping, op: tern.EmbeddingOp) -> None:
+    if op.table != (mapping.table or op.table):
+        mapping.refuse(op, "the engine reads one embedding table")
+        return
+    mapping.table = op.table
     new = engine.EmbedOp(mapping.get(op.token), op.table, tern.length_of(op.result))
     mapping.emit(new, op)
     mapping.result(op.result, new.result)
@@ -103,11 +106,10 @@ def _quantize_absmax(mapping: Mapping, op: tern.QuantizeAbsmaxOp) -> None:
 
 
 def _linear(mapping: Mapping, op: tern.LinearOp) -> None:
-    if _epilogue_of(op) is not None:
+    if epilogue_of(op) is not None:
         mapping.deferred.add(op)
         return
-    logits = isinstance(single_user(op.result), tern.ReturnOp)
-    kind = _KINDS.LOGITS if logits else _KINDS.STORE
+    kind = _KINDS.LOGITS if gives_logits(op) else _KINDS.STORE
     new = engine.LinearOp(mapping.get(op.codes), op.weight, kind, tern.length_of(op.result))
     mapping.emit(new, op)
     mapping.result(op.result, new.result)
@@ -120,22 +122,28 @@ def _deferred_linear(mapping: Mapping, value: SSAValue) -> tern.LinearOp | None:
 
 def _swiglu(mapping: Mapping, op: tern.SwigluOp) -> None:
     linear = _deferred_linear(mapping, op.operand)
-    if linear is None:
-        mapping.refuse(op, "its operand is no ternary product of its own")
-        return
     length = tern.length_of(op.result)
-    new = engine.LinearOp(mapping.get(linear.codes), linear.weight, _KINDS.SWIGLU, length)
-    mapping.emit(new, linear, op)
-    mapping.result(op.result, new.result)
+    if linear is not None:
+        new = engine.LinearOp(mapping.get(linear.codes), linear.weight, _KINDS.SWIGLU, length)
+        mapping.emit(new, linear, op)
+        mapping.result(op.result, new.result)
+    elif length % 16:
+        mapping.refuse(op, f"its second half begins at {length}, which is not a multiple of 16")
+    else:
+        with mapping.expression(op) as expression:
+            mapping.result(op.result, expression.swiglu(mapping.get(op.operand)))
 
 
 def _hgrn(mapping: Mapping, op: tern.HgrnOp) -> None:
     linear = _deferred_linear(mapping, op.forget)
     if linear is None:
-        mapping.refuse(op, "its forget gate is no ternary product of its own")
+        with mapping.expression(op) as expression:
+            forget, value, state = (mapping.get(operand) for operand in (op.forget, op.input, op.state))
+            next_state, result = expression.hgrn(forget, value, state, op.lower)
+        mapping.result(op.next_state, next_state)
+        mapping.result(op.result, result)
         return
     length = tern.length_of(op.state)
-    lower = op.lower or SymbolRefAttr(splat_vector(op, 0.0, length))
     new = engine.LinearOp(
         mapping.get(linear.codes),
         linear.weight,
@@ -143,7 +151,7 @@ def _hgrn(mapping: Mapping, op: tern.HgrnOp) -> None:
         length,
         src=mapping.get(op.input),
         state=mapping.get(op.state),
-        lower=lower,
+        lower=op.lower or SymbolRefAttr(splat_vector(op, 0.0, length)),
     )
     mapping.emit(new, linear, op)
     mapping.result(op.result, new.result)
@@ -170,35 +178,16 @@ _COMMUTATIVE = (tern.AddOp, tern.MulOp, tern.MaxOp, tern.MinOp)
 
 def _elementwise(mapping: Mapping, op: tern.BinaryOp) -> None:
     lhs, rhs = op.lhs, op.rhs
-    if _is_constant(lhs) and not _is_constant(rhs) and isinstance(op, _COMMUTATIVE):
+    if is_constant(lhs) and is_constant(rhs):
+        mapping.refuse(op, "both operands are constants: fold them in the model")
+        return
+    if is_constant(lhs) and isinstance(op, _COMMUTATIVE):
         lhs, rhs = rhs, lhs
     function = engine.FunctionKind(op.name.removeprefix("tern."))
-    a = _as_vector(mapping, lhs, op)
-    constant = rhs.owner
-    if isinstance(constant, tern.FillOp):
-        new = engine.ElementwiseOp(function, a, imm=constant.value.value.data)
-    elif isinstance(constant, tern.LoadOp):
-        new = engine.ElementwiseOp(function, a, stream=constant.vector)
-    else:
-        new = engine.ElementwiseOp(function, a, mapping.get(rhs))
-    mapping.emit(new, op)
-    mapping.result(op.result, new.result)
-
-
-def _as_vector(mapping: Mapping, value: SSAValue, like: tern.BinaryOp) -> SSAValue:
-    """`value` in vector memory. A constant first operand is made from the other operand: x*0 + constant."""
-    if not _is_constant(value):
-        return mapping.get(value)
-    zero = engine.ElementwiseOp(engine.FunctionKind.MUL, mapping.get(like.rhs), imm=0.0)
-    mapping.emit(zero, like)
-    constant = value.owner
-    if isinstance(constant, tern.FillOp):
-        filled = engine.ElementwiseOp(engine.FunctionKind.ADD, zero.result, imm=constant.value.value.data)
-    else:
-        vector = constant.vector if isinstance(constant, tern.LoadOp) else None
-        filled = engine.ElementwiseOp(engine.FunctionKind.ADD, zero.result, stream=vector)
-    mapping.emit(filled, like)
-    return filled.result
+    with mapping.expression(op) as expression:
+        constant = constant_of(lhs)
+        a = mapping.get(lhs) if constant is None else expression.fill(constant, mapping.get(rhs))
+        mapping.result(op.result, expression.apply(function, a, mapping.get_or_constant(rhs)))
 
 
 def _unary(mapping: Mapping, op: tern.UnaryOp) -> None:
@@ -219,16 +208,11 @@ def _slice(mapping: Mapping, op: tern.SliceOp) -> None:
 
 def _recurrence(mapping: Mapping, op: tern.RecurrenceOp) -> None:
     """The general path: read the state, multiply, add, write it back; one position at a time."""
-    state = mapping.get(op.state)
-    old = engine.LoadStateOp(state)
-    kept = engine.ElementwiseOp(engine.FunctionKind.MUL, old.result, mapping.get(op.forget))
-    new = engine.ElementwiseOp(engine.FunctionKind.ADD, kept.result, mapping.get(op.input))
-    stored = engine.StoreStateOp(new.result, state)
-    again = engine.LoadStateOp(stored.next_state)
-    for made in (old, kept, new, stored, again):
-        mapping.emit(made, op)
-    mapping.result(op.next_state, stored.next_state)
-    mapping.result(op.result, again.result)
+    with mapping.expression(op) as expression:
+        forget, value = mapping.get_or_constant(op.forget), mapping.get_or_constant(op.input)
+        next_state, result = expression.recurrence(forget, value, mapping.get(op.state))
+    mapping.result(op.next_state, next_state)
+    mapping.result(op.result, result)
 
 
 def _read_state(mapping: Mapping, op: tern.ReadStateOp) -> None:
@@ -273,6 +257,23 @@ _TRANSLATE: dict[type[Operation], Callable[..., None]] = {
 }
 
 
+_TAKE_CONSTANTS = (tern.BinaryOp, tern.RecurrenceOp, tern.ReturnOp)
+
+
+def _check_states(mapping: Mapping) -> None:
+    """A state is one memory: it is written once, and its old value is not read afterwards."""
+    order = {op: index for index, op in enumerate(mapping.model.body.block.ops)}
+    results = [result for op in order for result in op.results]
+    for value in (*mapping.model.body.block.args, *results):
+        if not isinstance(value.type, tern.StateType):
+            continue
+        users = sorted({use.operation for use in value.uses}, key=lambda user: order[user])
+        writers = [user for user in users if any(isinstance(result.type, tern.StateType) for result in user.results)]
+        if writers and users[-1] is not writers[0]:
+            name = value.type.input.data
+            mapping.refuse(users[-1], f"it reads or writes state '{name}' again after its new value is there")
+
+
 def _translate(mapping: Mapping) -> None:
     """Translate every operation; what follows from a refused one is left out, so that one run lists all refusals."""
     lost: set[SSAValue] = set()
@@ -280,6 +281,8 @@ def _translate(mapping: Mapping) -> None:
         before = len(mapping.refused)
         if any(operand in lost for operand in op.operands):
             lost.update(op.results)
+        elif any(is_constant(operand) for operand in op.operands) and not isinstance(op, _TAKE_CONSTANTS):
+            mapping.refuse(op, "an operand is a constant: fold it in the model")
         elif (function := _TRANSLATE.get(type(op))) is not None:
             function(mapping, op)
         else:
@@ -302,8 +305,10 @@ class ChooseMapping(ModulePass):
     name: ClassVar[str] = "choose-mapping"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        need_tern(op, self.name)
         model = model_of(op)
         mapping = Mapping(model)
+        _check_states(mapping)
         _translate(mapping)
         if mapping.refused:
             raise InputError(
@@ -312,6 +317,5 @@ class ChooseMapping(ModulePass):
             )
         block = model.body.block
         for old in reversed(list(block.ops)):
-            old.detach()
-            old.erase(safe_erase=False)
+            block.erase_op(old, safe_erase=False)
         block.add_ops(mapping.new_ops)

@@ -34,6 +34,7 @@ from ..ir.tern import (
 )
 from .context import compiler_context
 from .rewriting import apply_patterns, module_of, replace
+from .stages import need_tern
 
 
 @dataclass
@@ -140,4 +141,5 @@ class FuseGates(ModulePass):
     name: ClassVar[str] = "fuse-gates"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        need_tern(op, self.name)
         apply_patterns(op, FuseSwiglu(), FuseHgrn(compiler_context(ctx).store))

@@ -20,6 +20,7 @@ from ..ir.mlir import (
 )
 from ..ir.tern import MulOp, NormQuantizeOp, QuantizeAbsmaxOp, RmsNormOp, SigmoidOp, SiluOp
 from .rewriting import apply_patterns, model_of, product_vector, replace
+from .stages import need_tern
 
 
 def _name(norm: RmsNormOp) -> str:
@@ -115,5 +116,6 @@ class FuseNorm(ModulePass):
     name: ClassVar[str] = "fuse-norm"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        need_tern(op, self.name)
         apply_patterns(op, GatherSilu(), FoldNorms())
         share_statistics(op)

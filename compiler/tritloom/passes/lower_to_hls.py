@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ..ir import engine
 from ..ir.mlir import Context, IntegerAttr, ModuleOp, ModulePass, i64
+from .stages import need_kernel, need_program
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,9 @@ class LowerToHls(ModulePass):
     name: ClassVar[str] = "lower-to-hls"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        kernel = engine.kernel_of(op)
-        limits = kernel.kernel_limits() if kernel is not None else None
-        for index, entry in enumerate(engine.assemble(op)):
+        program, limits = need_program(op, self.name), need_kernel(op, self.name)
+        for index, entry in enumerate(program):
             entry.op.attributes["instruction"] = IntegerAttr(index, i64)
-            if limits is None:
-                continue
             for name, amount in (
                 ("port_beats", engine.port_beats(entry.op, limits.slices)),
                 ("gain_words", engine.gain_words(entry.op, limits.lanes)),

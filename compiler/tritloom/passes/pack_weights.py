@@ -11,6 +11,7 @@ from ..ir.encoding import SLICE_TRITS
 from ..ir.mlir import ArrayAttr, Context, IntAttr, IntegerAttr, ModuleOp, ModulePass, i64
 from ..ir.store import trits_hash
 from .context import compiler_context
+from .stages import need_kernel
 
 
 def rows_per_port(rows: int, ports: int, slices: int) -> list[int]:
@@ -26,17 +27,14 @@ class PackWeights(ModulePass):
     Before:
         tern.weight "o_proj" {rows = 384, cols = 384, ...}
     After:
-        tern.weight "o_proj" {rows = 384, cols = 384, ..., layout = #engine.packed<escape5, slice = 80, ports = [96, 96, 96, 96]>}
+        tern.weight "o_proj" {rows = 384, ..., layout = #engine.packed<escape5, slice = 80, ports = [96, 96, 96, 96]>}
     """
 
     name: ClassVar[str] = "pack-weights"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         context = compiler_context(ctx)
-        kernel = engine.kernel_of(op)
-        if kernel is None:
-            raise TritloomError("pack-weights: the module has no engine.kernel", "Run the pass 'tile' first.")
-        limits = kernel.kernel_limits()
+        limits = need_kernel(op, self.name)
         for found in op.ops:
             if not isinstance(found, tern.WeightOp):
                 continue

@@ -11,6 +11,7 @@ from ..ir import engine, tern
 from ..ir.mlir import Context, IntegerAttr, ModuleOp, ModulePass, Operation, SSAValue, i64
 from .liveness import aligned, first_fit, lifetimes, peak
 from .rewriting import model_of
+from .stages import need_instructions
 
 
 def _integer(value: int) -> IntegerAttr:
@@ -66,6 +67,7 @@ class PlanMemory(ModulePass):
     name: ClassVar[str] = "plan-memory"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        need_instructions(op, self.name)
         model = model_of(op)
         vectors, codes = lifetimes(op, engine.VectorType), lifetimes(op, engine.CodesType)
         addresses, slots = first_fit(vectors), first_fit(codes)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+from ..errors import InputError
 from ..ir.bindings import inherit_bindings
 from ..ir.locations import fused_location
 from ..ir.mlir import (
@@ -19,10 +21,19 @@ from ..ir.mlir import (
 )
 from ..ir.tern import ModelOp, VectorOp
 
+_Op = TypeVar("_Op", bound=Operation)
+
 
 def model_of(module: ModuleOp) -> ModelOp:
-    """The model of a module."""
-    return next(op for op in module.ops if isinstance(op, ModelOp))
+    """The model of a module.
+
+    Raises:
+        InputError: there is none.
+    """
+    model = next((op for op in module.ops if isinstance(op, ModelOp)), None)
+    if model is None:
+        raise InputError("the module has no tern.model", "Give the IR of a whole model.")
+    return model
 
 
 def module_of(op: Operation) -> ModuleOp:
@@ -72,10 +83,10 @@ def apply_patterns(module: ModuleOp, *patterns: RewritePattern) -> None:
 
 def erase_dead(module: ModuleOp) -> None:
     """Erase pure operations whose results nobody uses."""
-    for op in reversed(list(model_of(module).body.block.ops)):
-        if op.has_trait(Pure) and all(not list(result.uses) for result in op.results):
-            op.detach()
-            op.erase()
+    block = model_of(module).body.block
+    for op in reversed(list(block.ops)):
+        if op.has_trait(Pure) and not any(result.uses for result in op.results):
+            block.erase_op(op)
 
 
 def product_vector(op: Operation, names: Sequence[str]) -> str:
@@ -84,12 +95,19 @@ def product_vector(op: Operation, names: Sequence[str]) -> str:
     symbol = ".times.".join(names)
     vectors = {found.sym_name.data: found for found in module.ops if isinstance(found, VectorOp)}
     if symbol not in vectors:
-        last = vectors[names[-1]]
-        length = last.length.value.data
-        parent = last.parent_block()
-        if parent is not None:
-            parent.insert_op_after(VectorOp(symbol, length, tuple(names)), last)
+        last = last_declared([vectors[name] for name in names])
+        product = VectorOp(symbol, last.length.value.data, tuple(names))
+        module.body.block.insert_op_after(product, last)
     return symbol
+
+
+def last_declared(ops: Sequence[_Op]) -> _Op:
+    """The one of several operations of a block that stands below the others."""
+    last = ops[0]
+    for op in ops[1:]:
+        if last.is_before_in_block(op):
+            last = op
+    return last
 
 
 def splat_vector(op: Operation, value: float, length: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ..analysis import ModelNeeds, default_limits
@@ -16,6 +16,7 @@ from .context import compiler_context
 from .liveness import first_fit, lifetimes, peak
 from .plan_memory import state_words
 from .rewriting import model_of
+from .stages import need_instructions, need_no_places
 
 
 def model_needs(module: ModuleOp) -> ModelNeeds:
@@ -30,12 +31,19 @@ def model_needs(module: ModuleOp) -> ModelNeeds:
     )
 
 
-def _check_overlay(needs: ModelNeeds, limits: KernelLimits) -> None:
+def code_slots(module: ModuleOp) -> int:
+    """Code vectors that live at one time."""
+    codes = lifetimes(module, engine.CodesType)
+    return peak(codes, first_fit(codes))
+
+
+def _check_overlay(needs: ModelNeeds, slots: int, limits: KernelLimits) -> None:
     """The model must stay within an existing kernel."""
     exceeded = [
         f"{name} {need} > {limit}"
         for name, need, limit in (
             ("k_max", needs.longest_k, limits.k_max),
+            ("code_slots", slots, limits.code_slots),
             ("vector_words", needs.vector_words, limits.vector_words),
             ("state_words", needs.state_words, limits.state_words),
             ("program_max", needs.instructions, limits.program_max),
@@ -67,28 +75,28 @@ class Tile(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         context = compiler_context(ctx)
         target = context.need_target(self.name)
+        need_instructions(op, self.name)
+        need_no_places(op, self.name)
         needs = model_needs(op)
         if context.overlay is not None:
-            _check_overlay(needs, context.overlay)
+            _check_overlay(needs, code_slots(op), context.overlay)
             limits = context.overlay
         else:
-            limits = self._limits(target, needs)
+            limits = self._limits(target, needs, code_slots(op))
         kernel = engine.KernelOp(target.name, limits)
         if (old := engine.kernel_of(op)) is not None:
-            old.detach()
-            old.erase()
+            op.body.block.erase_op(old)
         first = op.body.block.first_op
         if first is not None:
             op.body.block.insert_op_before(kernel, first)
 
-    def _limits(self, target: Target, needs: ModelNeeds) -> KernelLimits:
-        kernel = target.kernel
+    def _limits(self, target: Target, needs: ModelNeeds, slots: int) -> KernelLimits:
+        kernel = target.kernel.model_copy(update={"code_slots": max(slots, target.kernel.code_slots)})
         if self.lanes is not None:
             kernel = kernel.model_copy(update={"lanes": self.lanes})
         if self.batch is not None:
             kernel = kernel.model_copy(update={"batch": self.batch})
-        chosen = default_limits(target.model_copy(update={"kernel": kernel}), needs)
         try:
-            return replace(chosen)
+            return default_limits(target.model_copy(update={"kernel": kernel}), needs)
         except ValueError as error:
             raise InputError(str(error), "See `tritloom boards show` for what the board takes.") from error

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ..errors import TritloomError
-from ..ir import engine
+from ..ir import engine, tern
 from ..ir.encoding import slices_of
 from ..ir.instruction import Epilogue, Instruction, Opcode, QuantizeFlag, VectorFlag
 from ..ir.kernel import KernelLimits
 from ..ir.locations import onnx_names
 from ..ir.mlir import Context, ModuleOp, ModulePass, Operation, SSAValue
+from .stages import need_kernel, need_program
 
 _NOBODY = -1
 
@@ -44,6 +45,10 @@ class Replay:
     producers: dict[SSAValue, int]
     vectors: list[int] = field(init=False)
     slots: list[int] = field(init=False)
+    states: dict[str, int] = field(default_factory=dict)
+    """By the name of a state's input: who wrote it last."""
+    regions: dict[str, range] = field(default_factory=dict)
+    """By the name of a state's input: its cells of state memory."""
     norm: int = _NOBODY
 
     def __post_init__(self) -> None:
@@ -55,7 +60,7 @@ class Replay:
         cells = range(address, address + length)
         if address < 0 or cells.stop > len(self.vectors):
             raise ScheduleError(index, op, f"reads up to {cells.stop} of {len(self.vectors)} floats")
-        wanted = self.producers[_root(value)]
+        wanted = self.producers.get(_root(value))
         for cell in cells:
             if self.vectors[cell] != wanted:
                 raise ScheduleError(
@@ -72,6 +77,24 @@ class Replay:
             raise ScheduleError(index, op, "its result lies over an operand")
         self.vectors[cells.start : cells.stop] = [index] * length
 
+    def access_state(self, index: int, op: Operation, value: SSAValue, address: int, writes: bool) -> None:
+        """A state, which must lie in a place of its own and hold the value that the operand stands for."""
+        if not isinstance(value.type, tern.StateType):
+            raise ScheduleError(index, op, f"{value.type} is no state")
+        name, cells = value.type.input.data, range(address, address + value.type.size.data)
+        if cells.stop > self.limits.state_words:
+            raise ScheduleError(index, op, f"its state ends at {cells.stop} of {self.limits.state_words} floats")
+        for other, region in self.regions.items():
+            if other != name and cells.start < region.stop and region.start < cells.stop:
+                raise ScheduleError(index, op, f"state '{name}' lies over state '{other}'")
+        if self.regions.setdefault(name, cells) != cells:
+            raise ScheduleError(index, op, f"state '{name}' has two addresses")
+        holds, wanted = self.states.get(name, _NOBODY), self.producers.get(value, _NOBODY)
+        if holds != wanted:
+            raise ScheduleError(index, op, f"state '{name}' was written by instruction {holds}, not {wanted}")
+        if writes:
+            self.states[name] = index
+
 
 def _quantize(replay: Replay, index: int, op: engine.QuantizeOp, ins: Instruction) -> None:
     replay.read(index, op, op.a, ins.src0, ins.length)
@@ -81,18 +104,20 @@ def _quantize(replay: Replay, index: int, op: engine.QuantizeOp, ins: Instructio
         raise ScheduleError(index, op, f"{ins.length} codes in slot {ins.slot} exceed the kernel")
     if ins.flags & QuantizeFlag.NEW_STATS:
         replay.norm = index
-    elif op.norm is None or replay.norm != replay.producers[op.norm]:
+    elif op.norm is None or replay.norm != replay.producers.get(op.norm):
         raise ScheduleError(index, op, f"the norm factor in the register is that of instruction {replay.norm}")
     replay.slots[ins.slot] = index
 
 
 def _linear(replay: Replay, index: int, op: engine.LinearOp, ins: Instruction) -> None:
-    if replay.slots[ins.slot] != replay.producers[op.codes]:
+    if replay.slots[ins.slot] != replay.producers.get(op.codes):
         raise ScheduleError(index, op, f"slot {ins.slot} holds the codes of instruction {replay.slots[ins.slot]}")
     if ins.slices != slices_of(ins.length):
         raise ScheduleError(index, op, f"{ins.slices} slices for {ins.length} codes")
     length = engine.engine_length(op.result)
     operands = [replay.read(index, op, op.src, ins.src0, length)] if op.src is not None else []
+    if op.state is not None:
+        replay.access_state(index, op, op.state, ins.state, writes=True)
     if ins.func != Epilogue.LOGITS:
         replay.write(index, op, ins.dst, length, operands)
 
@@ -105,27 +130,11 @@ def _vector(replay: Replay, index: int, op: Operation, ins: Instruction) -> None
             operands.append(replay.read(index, op, op.b, ins.src1, ins.length))
     elif isinstance(op, engine.StoreStateOp):
         operands.append(replay.read(index, op, op.value, ins.src0, ins.length))
+        replay.access_state(index, op, op.state, ins.state, writes=True)
+    elif isinstance(op, engine.LoadStateOp):
+        replay.access_state(index, op, op.state, ins.state, writes=False)
     if not ins.flags & VectorFlag.DST_STATE:
         replay.write(index, op, ins.dst, ins.length, operands)
-
-
-def _check_states(entries: list[engine.ProgramEntry], limits: KernelLimits) -> None:
-    """States lie inside state memory and not over each other."""
-    regions: dict[str, tuple[int, int]] = {}
-    for index, entry in enumerate(entries):
-        state = getattr(entry.op, "state", None)
-        if state is None:
-            continue
-        start = entry.instruction.state
-        end = start + state.type.size.data
-        if end > limits.state_words:
-            raise ScheduleError(index, entry.op, f"its state ends at {end} of {limits.state_words} floats")
-        name = state.type.input.data
-        for other, (low, high) in regions.items():
-            if other != name and start < high and low < end:
-                raise ScheduleError(index, entry.op, f"state '{name}' lies over state '{other}'")
-        if regions.setdefault(name, (start, end)) != (start, end):
-            raise ScheduleError(index, entry.op, f"state '{name}' has two addresses")
 
 
 def verify_program(entries: list[engine.ProgramEntry], limits: KernelLimits) -> None:
@@ -136,7 +145,9 @@ def verify_program(entries: list[engine.ProgramEntry], limits: KernelLimits) -> 
     """
     if len(entries) > limits.program_max:
         raise ScheduleError(limits.program_max, entries[-1].op, f"only {limits.program_max} instructions fit")
-    producers = {result: index for index, entry in enumerate(entries) for result in entry.op.results}
+    producers: dict[SSAValue, int] = {
+        result: index for index, entry in enumerate(entries) for result in entry.op.results
+    }
     replay = Replay(limits, producers)
     for index, entry in enumerate(entries):
         op, ins = entry.op, Instruction.decode(entry.instruction.encode())
@@ -148,7 +159,6 @@ def verify_program(entries: list[engine.ProgramEntry], limits: KernelLimits) -> 
             replay.write(index, op, ins.dst, ins.length, [])
         else:
             _vector(replay, index, op, ins)
-    _check_states(entries, limits)
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,4 @@ class VerifySchedule(ModulePass):
     name: ClassVar[str] = "verify-schedule"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        kernel = engine.kernel_of(op)
-        if kernel is None:
-            raise TritloomError("verify-schedule: the module has no engine.kernel", "Run the pass 'tile' first.")
-        verify_program(engine.assemble(op), kernel.kernel_limits())
+        verify_program(need_program(op, self.name), need_kernel(op, self.name))

@@ -1,4 +1,4 @@
-"""Evaluating one operation on values from outside: what the local test feeds it is onnxruntime's, not its producers'."""
+"""Evaluating an operation on values from outside: those the local test feeds it are onnxruntime's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_sums(value: SSAValue) -> bool:
 
 def _element_width(value: SSAValue) -> int:
     if isinstance(value.type, TensorType) and isinstance(element := value.type.get_element_type(), IntegerType):
-        return element.width.data
+        return int(element.width.data)
     return 0
 
 
@@ -83,7 +83,9 @@ class Feeder:
         """Results of one operation; its users are fed onnxruntime's values of them."""
         if any(isinstance(operand.type, tern.StateType) for operand in op.operands):
             parts = [self._evaluate(op, slice(at, at + 1)) for at in range(self.positions)]
-            made = {value: np.concatenate([part[value] for part in parts]) for value in op.results}
+            made: dict[SSAValue, Array] = {
+                value: np.concatenate([part[value] for part in parts]) for value in op.results
+            }
         else:
             made = self._evaluate(op, slice(None))
         for value, result in made.items():
@@ -101,7 +103,11 @@ class Feeder:
         evaluate(frame, op)
         self.scales.update(frame.scales if positions == slice(None) else {})
         rows = positions.stop - positions.start if positions != slice(None) else self.positions
-        return {value: self._rows(frame.values[value], rows) for value in op.results if value in frame.values}
+        found: dict[SSAValue, Array] = {}
+        for result in op.results:
+            if result in frame.values:
+                found[result] = self._rows(frame.values[result], rows)
+        return found
 
     @staticmethod
     def _rows(value: Array, rows: int) -> Array:

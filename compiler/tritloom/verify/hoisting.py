@@ -27,7 +27,8 @@ def hoisted(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
     constant, inner = _constant_nodes(graph)
     if not constant or _bytes_of(graph) > _LARGEST:
         return model
-    used = {name for node in graph.node if id(node) not in constant for name in node.input}
+    left = [node for at, node in enumerate(graph.node) if at not in constant]
+    used = {name for node in left for name in node.input}
     used |= {output.name for output in graph.output}
     wanted = sorted(inner & used)
     before = onnx.ModelProto()
@@ -35,26 +36,24 @@ def hoisted(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
     before.graph.ClearField("input")
     before.graph.ClearField("output")
     before.graph.ClearField("node")
-    before.graph.node.extend(node for node in graph.node if id(node) in constant)
+    before.graph.node.extend(graph.node[at] for at in sorted(constant))
     before.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
     values = dict(zip(wanted, run(before), strict=True))
-    left = [node for node in graph.node if id(node) not in constant]
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
     _replace(graph.node, left)
-    still = {name for node in left for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in still]
     _replace(graph.initializer, [*kept, *(numpy_helper.from_array(value, name) for name, value in values.items())])
     return model
 
 
 def _constant_nodes(graph: onnx.GraphProto) -> tuple[set[int], set[str]]:
-    """Nodes that depend on constants alone, by identity, and the tensors they compute."""
+    """Indices of the nodes that depend on constants alone, and the tensors they compute."""
     known = {tensor.name for tensor in graph.initializer} - {value.name for value in graph.input}
     nodes: set[int] = set()
     inner: set[str] = set()
-    for node in graph.node:  # in topological order
+    for at, node in enumerate(graph.node):  # in topological order
         plain = not any(attribute.HasField("g") for attribute in node.attribute)
         if plain and not node.op_type.startswith("Random") and all(name in known or not name for name in node.input):
-            nodes.add(id(node))
+            nodes.add(at)
             known.update(node.output)
             inner.update(name for name in node.output if name)
     return nodes, inner

@@ -74,6 +74,9 @@ class Reference:
         self.interface = interface
         self.graph = _read(path, with_weights=False).graph
         self._double = double
+        self._producers: dict[str, onnx.NodeProto] = {
+            output: node for node in self.graph.node for output in node.output
+        }
 
     def run(
         self, tokens: Sequence[int], tensors: Iterable[str] = (), states: Mapping[str, Array] | None = None
@@ -129,8 +132,6 @@ class Reference:
 
     def producer(self, tensor: str) -> onnx.NodeProto | None:
         """The node that computes a tensor."""
-        if not hasattr(self, "_producers"):
-            self._producers = {output: node for node in self.graph.node for output in node.output}
         return self._producers.get(tensor)
 
     def rounded(self, tensor: str) -> str | None:
@@ -140,7 +141,7 @@ class Reference:
             node = self.producer(name)
             if node is None or node.op_type not in _BEHIND_ROUND:
                 return None
-            name = node.input[0]
+            name = str(node.input[0])
             if node.op_type == "Round":
                 return name
         return None
@@ -153,7 +154,7 @@ class Reference:
             for node in nodes:
                 if node.op_type in ("Gemm", "MatMul"):
                     flag = next((a.i for a in node.attribute if a.name == "transB"), 0)
-                    return node.input[1], not flag
+                    return str(node.input[1]), not flag
             names = [name for node in nodes if node.op_type in _SCALINGS for name in node.input]
         return None
 
@@ -184,6 +185,7 @@ def _options() -> Any:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_prepacking", "1")  # which would sum in another order
     return options
 
 

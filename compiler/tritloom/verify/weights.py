@@ -121,7 +121,7 @@ def _distance(reference: Reference, tensor: str, transposed: bool, shape: tuple[
         return np.full(shape, np.inf)
     values = reference.matrices([before])[before].astype(np.float64)
     wide = (values.T if transposed and values.shape != shape else values).reshape(shape)
-    return np.abs(wide - np.floor(wide) - 0.5)
+    return np.asarray(np.abs(wide - np.floor(wide) - 0.5))
 
 
 class CachedStore(WeightStore):

@@ -150,7 +150,7 @@ def match(graph: Graph, value: ir.Value) -> LinearMatch | Refusal | None:
     if not _rescaled(graph, product, whole):
         return _unscaled(node) if root is value else None
     source = product.matrix.source
-    stored, digest = source.facts()
+    stored, digest = graph.ternary_facts(source)
     scale = _weight_scale(graph, product, whole, stored)
     inner = [level for level, _ in levels[1:] if _rescaled(graph, product, _inside(levels, level, product))]
     if not all(graph.single_use(level) for level in inner):

@@ -17,7 +17,7 @@ from ...ir.tern import QuantizeAbsmaxOp
 from ..emitter import Emitter
 from ..graph import Graph, reduces_last_axis
 from ..problems import Refusal
-from ..scalars import bounded, factors_in_front, scalar_factor, scaled_by
+from ..scalars import Bounded, bounded, factors_in_front, scalar_factor, scaled_by
 from .base import Match
 
 LEVELS = 127.0
@@ -71,12 +71,17 @@ def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
             continue
         if abs(factor.coefficient / LEVELS - 1.0) > _RELATIVE:
             return Refusal(rounding, f"its codes reach {factor.coefficient:g}, not 127", _INSTEAD)
-        if (codes.low or -LEVELS) > -LEVELS or (codes.high or LEVELS) < LEVELS:
-            return Refusal(rounding, f"it clamps codes to {codes.low:g}..{codes.high:g}", _INSTEAD)
+        if not _keeps_all(codes):
+            return Refusal(rounding, f"it clamps codes to {codes.low}..{codes.high}, inside of -127..127", _INSTEAD)
         if found[1] > _LARGEST_FLOOR:
             return Refusal(rounding, f"its floor {found[1]:g} of max|x| is too large to be dropped", _INSTEAD)
         return QuantizerMatch(value, (inner,), (rounding,), absmax, _step_tensor(graph, scaled, absmax))
     return None
+
+
+def _keeps_all(codes: Bounded) -> bool:
+    """Whether a clamp leaves all of -127..127 as it is."""
+    return (codes.low is None or codes.low <= -LEVELS) and (codes.high is None or codes.high >= LEVELS)
 
 
 def _step_tensor(graph: Graph, scaled: ir.Value, absmax: ir.Value) -> ir.Value | None:

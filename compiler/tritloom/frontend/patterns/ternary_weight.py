@@ -51,7 +51,9 @@ def ternary_matrix(graph: Graph, value: ir.Value, transposed: bool) -> Matrix | 
     while True:
         value = graph.resolve(value)
         if (constant := graph.constants.get(value)) is not None:
-            return Matrix(TernarySource(constant, transposed), factor) if len(constant.shape) == 2 else None
+            numeric = constant.dtype.is_floating_point() or constant.dtype.is_integer()
+            matrix = Matrix(TernarySource(constant, transposed), factor)
+            return matrix if numeric and len(constant.shape) == 2 else None
         if (masters := _quantised_masters(graph, value)) is not None:
             weights, how, already = masters
             return Matrix(TernarySource(weights, transposed != already, how), factor)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..encoding import slices_of
 from ..instruction import Epilogue, Instruction, Norms, Opcode, QuantizeFlag, TableFormat, VectorFlag, VectorFunction
 from ..mlir import FloatAttr, IntegerAttr, ModuleOp, Operation, SSAValue, SymbolRefAttr
+from ..numerics import code_constant
 from ..tern import ModelOp, TableOp, VectorOp, length_of, symbol, weight
 from .ops import ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, QuantizeOp, StoreStateOp, ViewOp
 from .types import EpilogueKind, engine_length
@@ -27,7 +28,10 @@ class ProgramEntry:
 
 
 def _model(module: ModuleOp) -> ModelOp:
-    return next(op for op in module.ops if isinstance(op, ModelOp))
+    for op in module.ops:
+        if isinstance(op, ModelOp):
+            return op
+    raise Unscheduled("the module has no tern.model")
 
 
 def instruction_ops(module: ModuleOp) -> list[Operation]:
@@ -116,7 +120,7 @@ def _linear(op: LinearOp, index: int) -> Instruction:
         dst=-(-rows // 4) * 4 if logits else _number(op, "address"),
         state=_number(op, "state_address") if op.state is not None else 0,
         slot=_number(op.codes.owner, "slot"),
-        scale=matrix.scale.value.data / 127.0,
+        scale=float(code_constant(matrix.scale.value.data)),
         slices=slices_of(length),
         op=index,
     )

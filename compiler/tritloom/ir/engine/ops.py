@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..mlir import (
-    base,
     AttrSizedOperandSegments,
     AttrSizedResultSegments,
     FloatAttr,
@@ -14,6 +13,7 @@ from ..mlir import (
     SSAValue,
     SymbolRefAttr,
     VerifyException,
+    base,
     f32,
     i64,
     irdl_op_definition,
@@ -51,6 +51,17 @@ def check_engine_vector(op: IRDLOperation, reference: SymbolRefAttr | None, leng
         raise VerifyException(f"{op.name}: @{reference.root_reference.data} is not a vector of {length} elements")
 
 
+def check_places(op: IRDLOperation) -> None:
+    """Verify addresses (multiples of 16 floats) and slot, where plan-memory has given them."""
+    for name in ("address", "state_address"):
+        place = op.properties.get(name)
+        if isinstance(place, IntegerAttr) and (place.value.data < 0 or place.value.data % 16):
+            raise VerifyException(f"{op.name}: {name} {place.value.data} is not a multiple of 16")
+    slot = op.properties.get("slot")
+    if isinstance(slot, IntegerAttr) and slot.value.data < 0:
+        raise VerifyException(f"{op.name}: slot {slot.value.data} is negative")
+
+
 @irdl_op_definition
 class EmbedOp(IRDLOperation):
     """Row `token` of the embedding table, to vector memory."""
@@ -68,6 +79,7 @@ class EmbedOp(IRDLOperation):
         super().__init__(operands=[token], properties={"table": table}, result_types=[VectorType(IntAttr(length))])
 
     def verify_(self) -> None:
+        check_places(self)
         table = symbol(self, self.table)
         if not isinstance(table, TableOp) or table.cols.value.data != engine_length(self.result):
             raise VerifyException("engine.embed: the symbol must name a table as wide as the result")
@@ -113,6 +125,7 @@ class QuantizeOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
+        check_places(self)
         length = engine_length(self.a)
         check_engine_vector(self, self.gain, length)
         check_engine_vector(self, self.first_gain, length)
@@ -122,6 +135,18 @@ class QuantizeOp(IRDLOperation):
             raise VerifyException("engine.quantize: eps1 needs eps0")
         if (self.b is not None and engine_length(self.b) != length) or engine_length(self.codes) != length:
             raise VerifyException("engine.quantize: operands and codes differ in length")
+        if self.norm is not None and not self._shares(self.norm):
+            raise VerifyException(
+                "engine.quantize: norm must be the factor of a quantize of the same vector, norms and epsilons"
+            )
+
+    def _shares(self, norm: SSAValue) -> bool:
+        """Whether `norm` is the factor that this quantiser would compute itself."""
+        owner = norm.owner
+        if not isinstance(owner, QuantizeOp) or self.eps0 is None:
+            return False
+        theirs = (owner.a, owner.b, owner.first_gain, owner.eps0, owner.eps1)
+        return theirs == (self.a, self.b, self.first_gain, self.eps0, self.eps1)
 
 
 @irdl_op_definition
@@ -176,11 +201,12 @@ class LinearOp(IRDLOperation):
         return self.epilogue.data
 
     def verify_(self) -> None:
+        check_places(self)
         matrix = weight(self, self.weight)
         rows, length = matrix.rows.value.data, engine_length(self.result)
         if matrix.cols.value.data != engine_length(self.codes):
             raise VerifyException(f"engine.linear: @{matrix.sym_name.data} and the codes differ in length")
-        if length != (rows // 2 if self.kind is EpilogueKind.SWIGLU else rows):
+        if rows != (2 * length if self.kind is EpilogueKind.SWIGLU else length):
             raise VerifyException(f"engine.linear: @{matrix.sym_name.data} has {rows} rows, the result {length}")
         if (self.src is not None) != (self.kind in (EpilogueKind.ADD, EpilogueKind.HGRN)):
             raise VerifyException("engine.linear: src belongs to the epilogues add and hgrn")
@@ -231,6 +257,7 @@ class ElementwiseOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
+        check_places(self)
         given = sum(operand is not None for operand in (self.b, self.imm, self.stream))
         if given != (1 if self.function.data in BINARY_FUNCTIONS else 0):
             raise VerifyException(f"engine.vector: {self.function.data} has {given} second operands")
@@ -259,6 +286,7 @@ class LoadStateOp(IRDLOperation):
         super().__init__(operands=[state], result_types=[VectorType(IntAttr(length_of(state)))])
 
     def verify_(self) -> None:
+        check_places(self)
         if length_of(self.state) != engine_length(self.result):
             raise VerifyException("engine.load_state: state and result differ in length")
 
@@ -281,6 +309,7 @@ class StoreStateOp(IRDLOperation):
         super().__init__(operands=[value, state], result_types=[state.type])
 
     def verify_(self) -> None:
+        check_places(self)
         if length_of(self.state) != engine_length(self.value) or self.state.type != self.next_state.type:
             raise VerifyException("engine.store_state: value and state differ")
 

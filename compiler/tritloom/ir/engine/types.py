@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import auto
 
+from ..encoding import SLICE_TRITS
 from ..mlir import (
+    ArrayAttr,
     Attribute,
     AttrParser,
     EnumAttribute,
     IntAttr,
+    IntegerAttr,
     ParametrizedAttribute,
     Printer,
     SpacedOpaqueSyntaxAttribute,
@@ -65,12 +68,20 @@ def _parse_length(parser: AttrParser) -> list[Attribute]:
         return [IntAttr(parser.parse_integer())]
 
 
+def _check_length(length: IntAttr) -> None:
+    if length.data < 1:
+        raise VerifyException(f"a vector has at least one element, not {length.data}")
+
+
 @irdl_attr_definition
 class VectorType(ParametrizedAttribute, TypeAttribute):
     """A float32 vector in the engine's vector memory, one a position."""
 
     name = "engine.vector"
     length: IntAttr
+
+    def verify(self) -> None:
+        _check_length(self.length)
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
@@ -87,6 +98,9 @@ class CodesType(ParametrizedAttribute, TypeAttribute):
     name = "engine.codes"
     length: IntAttr
 
+    def verify(self) -> None:
+        _check_length(self.length)
+
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
         return _parse_length(parser)
@@ -101,6 +115,9 @@ class LogitsType(ParametrizedAttribute, TypeAttribute):
 
     name = "engine.logits"
     length: IntAttr
+
+    def verify(self) -> None:
+        _check_length(self.length)
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
@@ -124,6 +141,12 @@ class PackedAttr(ParametrizedAttribute):
     name = "engine.packed"
     slice: IntAttr
     ports: Attribute
+
+    def verify(self) -> None:
+        if self.slice.data != SLICE_TRITS:
+            raise VerifyException(f"#engine.packed: a slice holds {SLICE_TRITS} trits, not {self.slice.data}")
+        if not isinstance(self.ports, ArrayAttr) or not all(isinstance(rows, IntegerAttr) for rows in self.ports):
+            raise VerifyException("#engine.packed: ports must be an array of integers, the rows of each port")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:

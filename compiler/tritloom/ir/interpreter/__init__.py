@@ -37,13 +37,20 @@ def evaluate(frame: Frame, op: Operation) -> None:
     _MEANING[type(op)](frame, op)
 
 
+def _model(module: ModuleOp) -> tern.ModelOp:
+    for op in module.ops:
+        if isinstance(op, tern.ModelOp):
+            return op
+    raise ValueError("the module has no tern.model")
+
+
 class Interpreter:
     """Evaluates the model of a module, of either dialect or both mixed."""
 
     def __init__(self, module: ModuleOp, store: WeightStore) -> None:
         self.module = module
         self.store = store
-        self.model = next(op for op in module.ops if isinstance(op, tern.ModelOp))
+        self.model = _model(module)
         self.one_position = any(isinstance(op, _ONE_POSITION) for op in self.model.body.block.ops)
 
     def zero_states(self) -> dict[str, F32]:
@@ -73,7 +80,7 @@ class Interpreter:
         return Step({name: np.concatenate([out[name] for out in outputs]) for name in names}, current)
 
     def _run_block(self, tokens: Array, states: Mapping[str, F32], observer: Observer | None) -> Step:
-        frame = Frame(self.module, self.store, observer)
+        frame = Frame(self.module, self.store, observer, positions=len(tokens))
         block = self.model.body.block
         frame.values[block.args[0]] = tokens[:, np.newaxis]
         for arg, state in zip(block.args[1:], self.model.states, strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import engine, numerics, tern
 from ..mlir import Operation
-from .frame import BINARY, F32, UNARY, Array, Frame, code_constant, f32, quantize_normed, rows, serial_hgrn
+from .frame import BINARY, F32, UNARY, Array, Frame, code_constant, quantize_normed, rows, serial_hgrn
 
 
 def _embed(frame: Frame, op: engine.EmbedOp) -> None:
@@ -43,7 +43,7 @@ def _engine_linear(frame: Frame, op: engine.LinearOp) -> None:
     elif swiglu:
         u, v = np.split(y, 2, axis=-1)
         y = numerics.silu(u) * v
-    elif kind is engine.EpilogueKind.HGRN and op.src is not None and op.state is not None:
+    elif op.src is not None and op.state is not None and op.lower is not None:
         lower, state = frame.vector(op.lower), frame.f32(op.state)
         states, y, last = serial_hgrn(y, frame.f32(op.src), lower, state)
         if op.next_state is not None:
@@ -54,18 +54,20 @@ def _engine_linear(frame: Frame, op: engine.LinearOp) -> None:
         frame.trace(op, "state", states)
 
 
+def _second(frame: Frame, op: engine.ElementwiseOp) -> F32:
+    """The second operand: a vector, a streamed constant or an immediate."""
+    if op.b is not None:
+        return frame.f32(op.b)
+    if op.stream is not None:
+        return frame.vector(op.stream)
+    return np.asarray(0.0 if op.imm is None else op.imm.value.data, np.float32)
+
+
 def _elementwise(frame: Frame, op: engine.ElementwiseOp) -> None:
     function, a = op.function.data, frame.f32(op.a)
-    if function in engine.BINARY_FUNCTIONS:
-        if op.b is not None:
-            b = frame.f32(op.b)
-        else:
-            b = frame.vector(op.stream) if op.stream is not None else np.asarray(f32(op.imm))
-        result = BINARY[function](a, b)
-    else:
-        result = UNARY[function](a)
-    frame.values[op.result] = result
-    frame.trace(op, "out", result)
+    binary = function in engine.BINARY_FUNCTIONS
+    frame.values[op.result] = BINARY[function](a, _second(frame, op)) if binary else UNARY[function](a)
+    frame.trace(op, "out", frame.values[op.result])
 
 
 def _load_state(frame: Frame, op: engine.LoadStateOp) -> None:

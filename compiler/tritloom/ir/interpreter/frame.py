@@ -39,6 +39,8 @@ class Frame:
     store: WeightStore
     observer: Observer | None
     values: dict[SSAValue, Array] = field(default_factory=dict)
+    positions: int = 1
+    """Positions of a prompt that are evaluated together."""
     scales: dict[SSAValue, F32] = field(default_factory=dict)
     """Scales of the engine's code slots, by their codes."""
 
@@ -64,13 +66,23 @@ class Frame:
             self.observer(Trace(op, what, data))
 
 
+def _largest(a: F32, b: F32) -> F32:
+    result: F32 = np.where(a > b, a, b)
+    return result
+
+
+def _smallest(a: F32, b: F32) -> F32:
+    result: F32 = np.where(a < b, a, b)
+    return result
+
+
 BINARY: dict[str, Callable[[F32, F32], F32]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
     "div": np.divide,
-    "max": lambda a, b: np.where(a > b, a, b),
-    "min": lambda a, b: np.where(a < b, a, b),
+    "max": _largest,
+    "min": _smallest,
 }
 UNARY: dict[str, Callable[[F32], F32]] = {
     "copy": lambda a: a,
@@ -88,9 +100,10 @@ def f32(attribute: FloatAttr) -> np.float32:
 
 def rows(frame: Frame, tokens: SSAValue, table: SymbolRefAttr) -> F32:
     """Rows [T, n] of an embedding table, widened to float32."""
-    values = frame.store.table(table.root_reference.data)[frame.get(tokens)[:, 0]]
+    positions = frame.get(tokens)[:, 0].astype(np.int64, copy=False)
+    values = frame.store.table(table.root_reference.data)[positions]
     if values.dtype == np.uint16:  # bfloat16 bits
-        return (values.astype(np.uint32) << 16).view(np.float32)
+        return np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
     return values.astype(np.float32)
 
 
@@ -122,8 +135,8 @@ def norm_factor(op: tern.NormQuantizeOp | engine.QuantizeOp, a: F32, z: F32 | No
 
 
 def code_constant(scale: FloatAttr) -> np.float32:
-    """beta/127 of a weight scale beta: in binary64, rounded once."""
-    return np.float32(float(np.float32(scale.value.data)) / 127.0)
+    """beta/127 of a weight scale beta."""
+    return numerics.code_constant(scale.value.data)
 
 
 def serial_hgrn(f0: F32, i0: F32, lower: F32, state: F32) -> tuple[F32, F32, F32]:

@@ -78,11 +78,12 @@ def _hgrn(frame: Frame, op: tern.HgrnOp) -> None:
 
 
 def _load(frame: Frame, op: tern.LoadOp) -> None:
-    frame.values[op.result] = frame.vector(op.vector)[np.newaxis]
+    values = frame.vector(op.vector)
+    frame.values[op.result] = np.broadcast_to(values, (frame.positions, len(values)))
 
 
 def _fill(frame: Frame, op: tern.FillOp) -> None:
-    frame.values[op.result] = np.full((1, tern.length_of(op.result)), op.value.value.data, np.float32)
+    frame.values[op.result] = np.full((frame.positions, tern.length_of(op.result)), op.value.value.data, np.float32)
 
 
 def _slice(frame: Frame, op: tern.SliceOp) -> None:

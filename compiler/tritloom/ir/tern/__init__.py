@@ -31,6 +31,7 @@ from .layers import (
     RecurrenceOp,
     RmsNormOp,
     WriteStateOp,
+    is_scale_of,
 )
 from .structure import ModelOp, ReturnOp
 from .symbols import TableOp, VectorOp, WeightOp, symbol, weight
@@ -104,6 +105,7 @@ __all__ = [
     "WeightOp",
     "WriteStateOp",
     "codes_type",
+    "is_scale_of",
     "length_of",
     "symbol",
     "vector_type",

@@ -64,6 +64,9 @@ class ModelOp(IRDLOperation):
             raise VerifyException("tern.model: the first argument must be the token, an i64")
         if len(self.states) != len(args) - 1:
             raise VerifyException("tern.model: every argument after the token must be a !tern.state")
+        names = [name for state in self.states for name in ("in " + state.input.data, "out " + state.output.data)]
+        if len(set(names)) != len(names):
+            raise VerifyException("tern.model: two states have the same input or output name")
         last = self.body.block.last_op
         if not isinstance(last, ReturnOp):
             raise VerifyException("tern.model: the body must end in tern.return")

@@ -72,7 +72,7 @@ class Scheduler {
     if (current_ == nullptr) {
       run();
     } else {
-      while (current_->children > 0) stop("its own region");
+      while (current_->children > 0) stop("waits for its own region");
     }
     const bool failed = failing_;
     if (current_ == nullptr) failing_ = false;

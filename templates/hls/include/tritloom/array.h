@@ -15,6 +15,18 @@ struct Activity {
   uint64_t waiting;  // the vector unit had no room for a finished group
 };
 
+template <class Config>
+void clear_group(Group<Config>& sums) {
+#pragma HLS INLINE
+  for (unsigned b = 0; b < Config::BATCH; ++b) {
+#pragma HLS UNROLL
+    for (unsigned row = 0; row < Config::SLICES; ++row) {
+#pragma HLS UNROLL
+      sums.acc[b][row] = 0;
+    }
+  }
+}
+
 // Codes of one slice, all positions: one word of each bank.
 template <class Config>
 void fetch_codes(const CodeMemory<Config>& codes, uint32_t word,
@@ -29,31 +41,37 @@ void fetch_codes(const CodeMemory<Config>& codes, uint32_t word,
   }
 }
 
-// The decoder serves all positions; those that a short pass leaves idle keep their accumulators.
+// One cycle: a slice of each row of the group, decoded once for all positions. Positions that a
+// short pass leaves idle keep their accumulators.
 template <class Config>
-void accumulate(const ap_uint<SLICE_BITS>& slice, const CodeMemory<Config>& codes, uint32_t word,
-                unsigned active, unsigned row, Group<Config>& sums) {
+void accumulate(const StreamBeats<Config>& beats, const CodeMemory<Config>& codes, uint32_t word,
+                unsigned active, Group<Config>& sums) {
 #pragma HLS INLINE
-  Trit trits[SLICE_TRITS];
   int8_t slice_codes[Config::BATCH][SLICE_TRITS];
-#pragma HLS ARRAY_PARTITION variable = trits complete
 #pragma HLS ARRAY_PARTITION variable = slice_codes complete dim = 0
-  decode_slice(slice, trits);
   fetch_codes<Config>(codes, word, slice_codes);
-  for (unsigned b = 0; b < Config::BATCH; ++b) {
+  for (unsigned row = 0; row < Config::SLICES; ++row) {
 #pragma HLS UNROLL
-    if (b < active) sums.acc[b][row] = dot_slice(trits, slice_codes[b], sums.acc[b][row]);
+    Trit trits[SLICE_TRITS];
+#pragma HLS ARRAY_PARTITION variable = trits complete
+    decode_slice(slice_of<Config>(beats, row), trits);
+    for (unsigned b = 0; b < Config::BATCH; ++b) {
+#pragma HLS UNROLL
+      if (b < active) sums.acc[b][row] = dot_slice(trits, slice_codes[b], sums.acc[b][row]);
+    }
   }
 }
 
 #ifndef __SYNTHESIS__
 template <class Config>
-void accumulate(const uint8_t* slice, const CodeMemory<Config>& codes, uint32_t word,
-                unsigned active, unsigned row, Group<Config>& sums) {
-  int8_t trits[SLICE_TRITS];
-  decode_slice(slice, trits);
-  for (unsigned b = 0; b < active; ++b) {
-    sums.acc[b][row] = dot_slice(trits, &codes[b][word][0][0], sums.acc[b][row]);
+void accumulate(const PointerBeats<Config>& beats, const CodeMemory<Config>& codes, uint32_t word,
+                unsigned active, Group<Config>& sums) {
+  for (unsigned row = 0; row < Config::SLICES; ++row) {
+    int8_t trits[SLICE_TRITS];
+    decode_slice(slice_of<Config>(beats, row), trits);
+    for (unsigned b = 0; b < active; ++b) {
+      sums.acc[b][row] = dot_slice(trits, &codes[b][word][0][0], sums.acc[b][row]);
+    }
   }
 }
 #endif
@@ -83,14 +101,8 @@ void dot_array(typename Source::Weights& weights, const CodeMemory<Config>& code
       ++starved;
     } else {
       ++busy;
-      for (unsigned r = 0; r < Config::SLICES; ++r) {
-#pragma HLS UNROLL
-        for (unsigned b = 0; b < Config::BATCH; ++b) {
-#pragma HLS UNROLL
-          if (slice == 0) sums.acc[b][r] = 0;
-        }
-        accumulate<Config>(slice_of<Config>(beats, r), codes, first_word + slice, active, r, sums);
-      }
+      if (slice == 0) clear_group<Config>(sums);
+      accumulate<Config>(beats, codes, first_word + slice, active, sums);
       if (last) {
         groups.write(sums);
         row += Config::SLICES;

@@ -139,7 +139,6 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains,
   TopList<Config::TOPK> top;
   float factor[Config::BATCH];
   uint32_t tokens[Config::BATCH];
-#pragma HLS ARRAY_RESHAPE variable = program complete dim = 2
 #pragma HLS ARRAY_PARTITION variable = vector complete dim = 1
 #pragma HLS ARRAY_PARTITION variable = vector complete dim = 3
 #pragma HLS ARRAY_PARTITION variable = codes complete dim = 1

@@ -26,6 +26,8 @@ void head_chunk(uint32_t row, uint32_t count, unsigned active, const float scale
                 unsigned& group_row, Group<Config>& group, hls::stream<Group<Config>>& groups,
                 Beat chunk[Config::BATCH][CHUNK_BEATS], TopList<Config::TOPK>& top) {
 #pragma HLS INLINE off
+  Beat beat[Config::BATCH];
+#pragma HLS ARRAY_PARTITION variable = beat complete
   for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
 #pragma HLS PIPELINE II = 1
@@ -37,8 +39,9 @@ void head_chunk(uint32_t row, uint32_t count, unsigned active, const float scale
         const float y = static_cast<float>(acc) * scale[b];
         trace_acc(b, acc);
         trace_logit(b, y);
-        if (i % BEAT_WORDS == 0) chunk[b][i / BEAT_WORDS] = 0;
-        set_beat_word(chunk[b][i / BEAT_WORDS], i % BEAT_WORDS, bits_of(y));
+        if (i % BEAT_WORDS == 0) beat[b] = 0;
+        set_beat_word(beat[b], i % BEAT_WORDS, bits_of(y));
+        if (i % BEAT_WORDS == BEAT_WORDS - 1 || i + 1 == count) chunk[b][i / BEAT_WORDS] = beat[b];
         if (b + 1 == active) insert(top, row + i, y);
       }
     }
@@ -76,6 +79,7 @@ void head(const Instruction& op, unsigned active, const LogitRows& wanted,
   Group<Config> group;
 #pragma HLS ARRAY_PARTITION variable = scale complete
 #pragma HLS ARRAY_PARTITION variable = chunk complete dim = 1
+#pragma HLS ARRAY_PARTITION variable = group.acc complete dim = 0
   for (unsigned b = 0; b < Config::BATCH; ++b) {
     scale[b] = b < active ? scale_memory[op.slot][b] * op.scale : 0.0f;
   }

@@ -36,6 +36,8 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>
 
   Group<Config> group;
   FloatWord<LANES> lower;
+#pragma HLS ARRAY_PARTITION variable = group.acc complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = lower.lane complete
   unsigned group_row = 0;
   for (uint32_t row = 0; row < op.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 100 max = 10000
@@ -74,7 +76,7 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>
 }
 
 template <class Config, class Source>
-void vector_unit(const Instruction& op, unsigned active, const LogitRows& wanted,
+void vector_unit(const Instruction op, unsigned active, const LogitRows wanted,
                  hls::stream<Group<Config>>& groups, typename Source::Gains& gains,
                  const ScaleMemory<Config>& scale_memory, VectorMemory<Config>& vector,
                  StateMemory<Config>& state, Beat* logits, TopList<Config::TOPK>& top) {
@@ -86,7 +88,7 @@ void vector_unit(const Instruction& op, unsigned active, const LogitRows& wanted
 }
 
 template <class Config, class Source>
-void linear(const Instruction& op, unsigned active, const LogitRows& wanted,
+void linear(const Instruction op, unsigned active, const LogitRows wanted,
             typename Source::Weights& weights, typename Source::Gains& gains,
             const CodeMemory<Config>& codes, const ScaleMemory<Config>& scale_memory,
             VectorMemory<Config>& vector, StateMemory<Config>& state, Beat* logits,

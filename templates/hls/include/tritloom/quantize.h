@@ -38,7 +38,7 @@ inline float norm_factor(uint32_t norms, float square_sum, float z_sum, uint32_t
 // u = (a*w2)[*b] goes to the FIFO; A, and with new statistics the sums of squares, are gathered on
 // the way.
 template <class Config, class Source>
-void statistics(const Instruction& op, unsigned active, const VectorMemory<Config>& vector,
+void statistics(const Instruction op, unsigned active, const VectorMemory<Config>& vector,
                 typename Source::Gains& gains, float factor[Config::BATCH],
                 hls::stream<FloatWord<Config::LANES>>& u_words, hls::stream<VectorScale>& scales) {
   typedef FloatWord<Config::LANES> Word;
@@ -51,11 +51,13 @@ void statistics(const Instruction& op, unsigned active, const VectorMemory<Confi
   PartialSums<LANES> squares[Config::BATCH];
   PartialSums<LANES> z_squares[Config::BATCH];
   uint32_t largest[Config::BATCH][LANES];
-#pragma HLS ARRAY_PARTITION variable = largest complete dim = 2
+#pragma HLS ARRAY_PARTITION variable = squares complete dim = 3
+#pragma HLS ARRAY_PARTITION variable = z_squares complete dim = 3
+#pragma HLS ARRAY_PARTITION variable = largest complete dim = 0
   for (unsigned b = 0; b < active; ++b) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = Config::BATCH
-    clear_sums(squares[b]);
-    clear_sums(z_squares[b]);
+    clear_sums<LANES>(squares[b]);
+    clear_sums<LANES>(z_squares[b]);
     for (unsigned lane = 0; lane < LANES; ++lane) {
 #pragma HLS UNROLL
       largest[b][lane] = 0;
@@ -65,6 +67,8 @@ void statistics(const Instruction& op, unsigned active, const VectorMemory<Confi
   // A step takes at most one gain word: with two norms, step 0 of a word fetches w1; the step of
   // position 0 fetches w2.
   Word w1, w2;
+#pragma HLS ARRAY_PARTITION variable = w1.lane complete
+#pragma HLS ARRAY_PARTITION variable = w2.lane complete
   const unsigned steps = active + (two ? 1 : 0);
   for (uint32_t word = 0; word < words; ++word) {
 #pragma HLS LOOP_TRIPCOUNT min = 8 max = Config::K_MAX / LANES
@@ -90,12 +94,12 @@ void statistics(const Instruction& op, unsigned active, const VectorMemory<Confi
           if (magnitude(u.lane[lane]) > largest[b][lane])
             largest[b][lane] = magnitude(u.lane[lane]);
           if (fresh) {
-            float& sum = squares[b].part[word % (PARTIAL_SUMS / LANES)][lane];
+            float& sum = squares[b][word % (PARTIAL_SUMS / LANES)][lane];
             sum = sum + a * a;
           }
           if (two) {
             const float z = inside ? (a * w1.lane[lane]) * factor_b : 0.0f;
-            float& sum = z_squares[b].part[word % (PARTIAL_SUMS / LANES)][lane];
+            float& sum = z_squares[b][word % (PARTIAL_SUMS / LANES)][lane];
             sum = sum + z * z;
           }
         }
@@ -112,8 +116,9 @@ void statistics(const Instruction& op, unsigned active, const VectorMemory<Confi
       if (largest[b][lane] > bits) bits = largest[b][lane];
     }
     if (fresh) {
-      const float z_sum = two ? total_of(z_squares[b]) : 0.0f;
-      factor[b] = norm_factor(op.func, total_of(squares[b]), z_sum, op.length, op.eps0, op.eps1);
+      const float z_sum = two ? total_of<LANES>(z_squares[b]) : 0.0f;
+      factor[b] =
+          norm_factor(op.func, total_of<LANES>(squares[b]), z_sum, op.length, op.eps0, op.eps1);
     }
     const float g = op.func == NO_NORM ? 1.0f : factor[b];
     const bool zero = bits < ZERO_VECTOR_BITS;
@@ -165,7 +170,7 @@ void quantiser(uint32_t slot, uint32_t length, unsigned active,
 }
 
 template <class Config, class Source>
-void quantize(const Instruction& op, unsigned active, const VectorMemory<Config>& vector,
+void quantize(const Instruction op, unsigned active, const VectorMemory<Config>& vector,
               typename Source::Gains& gains, float factor[Config::BATCH], CodeMemory<Config>& codes,
               ScaleMemory<Config>& scale_memory) {
 #pragma HLS INLINE off

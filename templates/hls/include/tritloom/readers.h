@@ -68,6 +68,7 @@ void gain_reader(const Beat* image, uint32_t beats, hls::stream<bool>& go,
   while (go.read()) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     FloatWord<Config::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
     unsigned lane = 0;
     for (uint32_t index = 0; index < beats; ++index) {
 #pragma HLS LOOP_TRIPCOUNT min = 1000 max = 1000000

@@ -10,10 +10,7 @@ namespace loom {
 // The partial sums as words of LANES floats. A word is added to once in 128/LANES cycles at most,
 // which leaves the adder that many cycles of latency.
 template <unsigned LANES>
-struct PartialSums {
-  static constexpr unsigned WORDS = PARTIAL_SUMS / LANES;
-  float part[WORDS][LANES];
-};
+using PartialSums = float[PARTIAL_SUMS / LANES][LANES];
 
 template <unsigned LANES>
 void clear_sums(PartialSums<LANES>& sums) {
@@ -22,7 +19,7 @@ void clear_sums(PartialSums<LANES>& sums) {
 #pragma HLS PIPELINE II = 1
     for (unsigned lane = 0; lane < LANES; ++lane) {
 #pragma HLS UNROLL
-      sums.part[word][lane] = 0.0f;
+      sums[word][lane] = 0.0f;
     }
   }
 }
@@ -38,7 +35,7 @@ float total_of(PartialSums<LANES>& sums) {
 #pragma HLS PIPELINE II = 1
       for (unsigned lane = 0; lane < LANES; ++lane) {
 #pragma HLS UNROLL
-        sums.part[word][lane] = sums.part[word][lane] + sums.part[word + width][lane];
+        sums[word][lane] = sums[word][lane] + sums[word + width][lane];
       }
     }
   }
@@ -46,10 +43,10 @@ float total_of(PartialSums<LANES>& sums) {
 #pragma HLS UNROLL
     for (unsigned lane = 0; lane < width; ++lane) {
 #pragma HLS UNROLL
-      sums.part[0][lane] = sums.part[0][lane] + sums.part[0][lane + width];
+      sums[0][lane] = sums[0][lane] + sums[0][lane + width];
     }
   }
-  return sums.part[0][0];
+  return sums[0][0];
 }
 
 }  // namespace loom

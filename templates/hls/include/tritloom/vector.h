@@ -33,6 +33,7 @@ void vector_op(const Instruction& op, unsigned active, typename Source::Gains& g
   constexpr unsigned LANES = Config::LANES;
   const bool b_in_memory = takes_two(op.func) && !(op.flags & (B_IMMEDIATE | B_STREAM));
   FloatWord<LANES> constant;
+#pragma HLS ARRAY_PARTITION variable = constant.lane complete
   for (uint32_t i = 0; i < op.length; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 16 max = 10000
     for (unsigned p = 0; p < active; ++p) {
