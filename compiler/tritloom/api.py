@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +41,10 @@ class CompileResult:
     seconds: float
 
 
-class _Dumps:
-    """Collects the IR after every pass: the `ir` folder of a bundle."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-
-    def before(self, pass_name: str, module: ModuleOp) -> None:
-        """Nothing: the text after the pass before is the same."""
-
-    def after(self, pass_name: str, module: ModuleOp, changed: bool) -> None:
-        self.texts[f"{len(self.texts):02d}-{pass_name}.mlir"] = ir_text(module)
+def _dumps(records: Sequence[PassRecord]) -> dict[str, str]:
+    """The `ir` folder of a bundle: IR text after the import and after every pass."""
+    texts = [record for record in records if record.text]
+    return {f"{index:02d}-{record.name}.mlir": record.text for index, record in enumerate(texts)}
 
 
 def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, Any]]:
@@ -74,7 +67,8 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
 
 
 def _import_records(imported: Imported) -> list[PassRecord]:
-    return [PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages]
+    records = [PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages]
+    return [*records[:-1], replace(records[-1], text=ir_text(imported.module))]
 
 
 def _until(stop_after: str | None, lanes: int | None, batch: int | None) -> Sequence[Any]:
@@ -146,9 +140,7 @@ def compile_model(
     _until(stop_after, lanes, batch)
     imported = import_onnx(model)
     context = CompilerContext(store=imported.store, target=target, overlay=limits)
-    dumps = _Dumps()
-    observers: list[PassObserver] = [dumps, *([observer] if observer is not None else [])]
-    records = lower(imported, context, observers, stop_after, lanes, batch)
+    records = lower(imported, context, [observer] if observer is not None else [], stop_after, lanes, batch)
     if stop_after is not None:
         return CompileResult(None, imported.module, records, None, [], 0, context.warnings, time.perf_counter() - start)
     found = engine.kernel_of(imported.module)
@@ -159,7 +151,7 @@ def compile_model(
     figures = estimate_program(imported.module, images, found.kernel_limits(), target)
     documents = report_files(_report(imported, figures, records, images, model), target)
     plan = compose_bundle(
-        imported.module, images, found.kernel_limits(), target, source, figures, documents, dumps.texts, kernel
+        imported.module, images, found.kernel_limits(), target, source, figures, documents, _dumps(records), kernel
     )
     plan.write(output, force)
     return CompileResult(

@@ -245,7 +245,7 @@ def test_several_positions(tmp_path: Path) -> None:
 
 def test_dynamic_dimensions(tmp_path: Path) -> None:
     net = Net()
-    net.output("y", net.bitlinear(net.token(("batch", "sequence"))), ("batch", "sequence", WIDTH))
+    net.output("y", net.bitlinear(net.token(("batch",))), ("batch", WIDTH))
     net.input("h", ("batch", "hidden"))
     error = refusal(net.save(tmp_path))
     assert error.message == "dynamic dimensions that cannot be resolved: [batch, hidden] of input 'h'"

@@ -51,9 +51,9 @@ def parse_ir(text: str, name: str = "<input>") -> ModuleOp:
 
 def _culprit(module: ModuleOp) -> str:
     """The operation that does not verify, on a line of its own."""
-    for op in module.walk(reverse=True):
+    for op in (op for op in module.walk() if not op.regions):
         try:
-            op.verify(verify_nested_ops=False)
+            op.verify()
         except VerifyException:
             line = str(op).partition("\n")[0]
             return f"\n  in: {line if len(line) <= _LINE else line[: _LINE - 3] + '...'}"

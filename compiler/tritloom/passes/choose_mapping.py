@@ -299,7 +299,7 @@ class ChooseMapping(ModulePass):
         %y = tern.linear %codes, %scale {weight = @o_proj}
         %x1 = tern.add %x, %y
     After:
-        %x1 = engine.linear %codes src %x {weight = @o_proj, epilogue = #engine.epilogue add}
+        %x1 = engine.linear %codes src %x {weight = @o_proj, epilogue = #engine<epilogue add>}
     """
 
     name: ClassVar[str] = "choose-mapping"

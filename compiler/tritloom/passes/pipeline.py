@@ -61,6 +61,8 @@ class PassRecord:
     ops_after: int
     seconds: float
     changed: bool
+    text: str = ""
+    """The IR after the pass."""
 
 
 def op_count(module: ModuleOp) -> int:
@@ -108,18 +110,20 @@ def run_passes(
         VerifyException: a pass left the module invalid; the message names the pass.
     """
     records = []
+    text = ir_text(module)
     for current in passes:
         for observer in observers:
             observer.before(current.name, module)
-        text, count, start = ir_text(module), op_count(module), time.perf_counter()
+        before, count, start = text, op_count(module), time.perf_counter()
         current.apply(context, module)
         try:
             module.verify()
         except VerifyException as error:
             raise VerifyException(f"after pass {current.name}: {error}") from error
         seconds = time.perf_counter() - start
-        changed = ir_text(module) != text
-        records.append(PassRecord(current.name, count, op_count(module), seconds, changed))
+        text = ir_text(module)
+        changed = text != before
+        records.append(PassRecord(current.name, count, op_count(module), seconds, changed, text))
         for observer in observers:
             observer.after(current.name, module, changed)
     return records

@@ -24,7 +24,8 @@ class Subject:
 
     bundle: Bundle
     kernel: dict[str, Any]
-    program: dict[str, Any]
+    source: dict[str, Any]
+    """The ONNX file when the bundle was compiled: its path and sha256."""
     model: Path
 
     @property
@@ -40,7 +41,7 @@ class Subject:
 
     def check_source(self) -> Check:
         """Whether the ONNX file is the one that the bundle was compiled from."""
-        stated = self.program.get("source", {}).get("sha256", "")
+        stated = self.source.get("sha256", "")
         found = _sha256(self.model)
         figures = {"sha256": found}
         if found == stated:
@@ -74,14 +75,14 @@ def open_subject(path: Path, model: Path | None) -> Subject:
     """
     bundle = open_bundle(path)
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    program = manifest["program"]
-    stated = program.get("source", {}).get("file")
+    source = {**manifest["program"].get("source", {}), **manifest.get("source", {})}
+    stated = source.get("file")
     if model is None and not stated:
         raise InputError(f"{path} does not say which ONNX file it was compiled from", "Give it with --model.")
     file = model if model is not None else Path(stated)
     if not file.is_file():
         raise InputError(f"there is no ONNX file {file}", "If it has moved, give it with --model.")
-    return Subject(bundle, manifest["kernel"], program, file)
+    return Subject(bundle, manifest["kernel"], source, file)
 
 
 def _sha256(path: Path) -> str:

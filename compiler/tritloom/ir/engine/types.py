@@ -35,7 +35,7 @@ class EpilogueKind(StrEnum):
 
 @irdl_attr_definition
 class EpilogueAttr(EnumAttribute[EpilogueKind], SpacedOpaqueSyntaxAttribute):
-    """`#engine.epilogue hgrn`."""
+    """`#engine<epilogue hgrn>`."""
 
     name = "engine.epilogue"
 
@@ -58,7 +58,7 @@ class FunctionKind(StrEnum):
 
 @irdl_attr_definition
 class FunctionAttr(EnumAttribute[FunctionKind], SpacedOpaqueSyntaxAttribute):
-    """`#engine.function silu`."""
+    """`#engine<function silu>`."""
 
     name = "engine.function"
 

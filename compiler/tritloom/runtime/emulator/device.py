@@ -43,6 +43,7 @@ DEFAULT_MEMORY = 4 << 30
 class EmulatedBuffer(PynqBuffer):
     """A buffer whose memory goes back to the emulated allocator (pynq's would call munmap)."""
 
+    device: Any = None  # hides numpy 2's read-only attribute of this name, over which pynq stumbles
     _release: weakref.finalize[Any, Any] | None = None
 
     def freebuffer(self) -> None:

@@ -1,0 +1,314 @@
+// PASSES: choose-mapping
+
+// TEST: store, add and logits
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %r = tern.relu %a : tensor<16xf32> -> tensor<16xf32>
+    %d, %j = tern.quantize_absmax %r : tensor<16xf32> -> tensor<16xi8>
+    %b = tern.linear %d, %j {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %z = tern.add %x, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+?
+
+// TEST: of two products that are added the later takes the addition
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %b = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %z = tern.add %b, %a : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+?
+
+// TEST: an addition of a constant is no epilogue
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %z = tern.add %a, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+?
+
+// TEST: a product with two users is stored
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %p = tern.add %x, %a : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %z = tern.mul %p, %a : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+?
+
+// TEST: elementwise with constants on either side
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %f = tern.load {vector = @g} : tensor<16xf32>
+    %p = tern.mul %f, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %o = tern.fill 1.0 : f32 : tensor<16xf32>
+    %z = tern.sub %o, %p : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+?
+
+// TEST: a recurrence that is not fused, its forget gate a constant
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %f = tern.load {vector = @g} : tensor<16xf32>
+    %n, %z = tern.recurrence %f, %x, %s : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
+// AFTER
+?
+
+// TEST: hgrn with an epilogue
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %n, %z = tern.hgrn %a, %x, %s {lower = @g} : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
+// AFTER
+?
+
+// TEST: hgrn whose forget gate is no product
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
+    %n, %z = tern.hgrn %x, %i, %s {lower = @g} : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
+// AFTER
+?
+
+// TEST: swiglu whose operand has another user
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w2" {rows = 32 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "076a27c79e5ace2a3d47f9dd2e83e4ff6ea8872b3c2218f66c92b89b55f36560"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w2} : tensor<16xi8> -> tensor<32xf32>
+    %g = tern.swiglu %a : tensor<32xf32> -> tensor<16xf32>
+    %p = tern.slice %a {offset = 16 : i64} : tensor<32xf32> -> tensor<16xf32>
+    %z = tern.mul %g, %p : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+?
+
+// TEST: an output that is no product
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    tern.return %x : tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.return (no ONNX node): the engine gives one output, the rows of a last ternary product (the logits)
+
+// TEST: two outputs
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y", "z"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits, %x : tensor<16xf32>, tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.return (no ONNX node): the engine gives one output, the rows of a last ternary product (the logits)
+
+// TEST: norms and products that were not fused, all of them listed
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %m = tern.rms_norm %x {gain = @g, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.dot %c {weight = @w} : tensor<16xi8> -> tensor<16xi32>
+    %b = tern.dequantize %a, %k {weight_scale = 0.5 : f32} : tensor<16xi32> -> tensor<16xf32>
+    %z = tern.add %m, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.rms_norm (no ONNX node): the engine has no instruction for it
+  tern.dot (no ONNX node): the engine has no instruction for it
+
+// TEST: a slice off the grid of 16
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 32 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<32xf32>
+    %z = tern.slice %x {offset = 8 : i64} : tensor<32xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.slice (no ONNX node): offset 8 is not a multiple of 16
+
+// TEST: the old state read after it was written
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %n = tern.write_state %x, %s : tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">
+    %z = tern.read_state %s : !tern.state<16, "h" -> "h.out"> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.read_state (no ONNX node): it reads or writes state 'h' again after its new value is there
+
+// TEST: two embedding tables
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.table "t2" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %e = tern.embedding %t {table = @t2} : tensor<16xf32>
+    %z = tern.add %x, %e : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.embedding (no ONNX node): the engine reads one embedding table
+
+// TEST: constants that were not folded
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %p = tern.silu %f : tensor<16xf32> -> tensor<16xf32>
+    %u = tern.add %f, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %z = tern.mul %p, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.silu (no ONNX node): an operand is a constant: fold it in the model
+  tern.add (no ONNX node): both operands are constants: fold them in the model
