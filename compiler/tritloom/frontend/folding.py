@@ -77,7 +77,8 @@ def evaluate(node: ir.Node, inputs: Sequence[NDArray[np.generic] | None], opset:
     graph.output.extend(helper.make_empty_tensor_value_info(name) for name in proto.output)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     try:
-        results = ReferenceEvaluator(model).run(None, feeds)
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(model).run(None, feeds)
     except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
         raise ValueError(f"{node.op_type} cannot be evaluated: {error}") from error
     return [np.asarray(result) for result in results]

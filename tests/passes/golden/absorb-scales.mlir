@@ -9,14 +9,25 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %f = tern.fill 2.000000e+00 : f32 : tensor<16xf32>
     %p = tern.mul %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e+00 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w3" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %y = tern.rms_norm %x {gain = @w1, eps = 2.500000e-01 : f32} : tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
 
 // TEST: a divisor in front of a norm
 builtin.module {
@@ -27,14 +38,25 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %f = tern.fill 2.000000e+00 : f32 : tensor<16xf32>
     %p = tern.div %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e+00 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w3" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %y = tern.rms_norm %x {gain = @w1, eps = 4.000000e+00 : f32} : tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
 
 // TEST: in front of a folded norm: the first epsilon alone
 builtin.module {
@@ -42,19 +64,32 @@ builtin.module {
   tern.vector "w1" {length = 16 : i64}
   tern.vector "w2" {length = 16 : i64}
   tern.vector "w3" {length = 16 : i64}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 4.0 : f32 : tensor<16xf32>
+    %f = tern.fill 4.000000e+00 : f32 : tensor<16xf32>
     %p = tern.mul %f, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %c, %k, %g = tern.norm_quantize %p {gain = @w1, first_gain = @w2, eps0 = 1.0 : f32, eps1 = 1.0 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %c, %k, %g = tern.norm_quantize %p {gain = @w1, first_gain = @w2, eps0 = 1.000000e+00 : f32, eps1 = 1.000000e+00 : f32} : tensor<16xf32> -> tensor<16xi8>
     %y = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w3" {length = 16 : i64}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k, %g = tern.norm_quantize %x {gain = @w1, first_gain = @w2, eps0 = 6.250000e-02 : f32, eps1 = 1.000000e+00 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %y = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
 
 // TEST: quantisers that share a factor
 builtin.module {
@@ -62,14 +97,14 @@ builtin.module {
   tern.vector "w1" {length = 16 : i64}
   tern.vector "w2" {length = 16 : i64}
   tern.vector "w3" {length = 16 : i64}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 4.0 : f32 : tensor<16xf32>
+    %f = tern.fill 4.000000e+00 : f32 : tensor<16xf32>
     %p = tern.mul %f, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %c, %k, %g = tern.norm_quantize %p {gain = @w1, eps0 = 1.0 : f32} : tensor<16xf32> -> tensor<16xi8>
-    %d, %j, %o = tern.norm_quantize %p norm %g {gain = @w2, eps0 = 1.0 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %c, %k, %g = tern.norm_quantize %p {gain = @w1, eps0 = 1.000000e+00 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %d, %j, %o = tern.norm_quantize %p norm %g {gain = @w2, eps0 = 1.000000e+00 : f32} : tensor<16xf32> -> tensor<16xi8>
     %a = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
     %b = tern.linear %d, %j {weight = @w} : tensor<16xi8> -> tensor<16xf32>
     %y = tern.add %a, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -77,7 +112,23 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w3" {length = 16 : i64}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k, %g = tern.norm_quantize %x {gain = @w1, eps0 = 6.250000e-02 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %d, %j, %o = tern.norm_quantize %x norm %g {gain = @w2, eps0 = 6.250000e-02 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %b = tern.linear %d, %j {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %y = tern.add %a, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
 
 // TEST: a negative factor
 builtin.module {
@@ -88,9 +139,9 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill -2.0 : f32 : tensor<16xf32>
+    %f = tern.fill -2.000000e+00 : f32 : tensor<16xf32>
     %p = tern.mul %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
@@ -106,9 +157,9 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 0.0 : f32 : tensor<16xf32>
+    %f = tern.fill 0.000000e+00 : f32 : tensor<16xf32>
     %p = tern.mul %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
@@ -124,9 +175,9 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %f = tern.fill 2.000000e+00 : f32 : tensor<16xf32>
     %p = tern.div %f, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
@@ -142,9 +193,9 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 1.0e-30 : f32 : tensor<16xf32>
+    %f = tern.fill 1.000000e-30 : f32 : tensor<16xf32>
     %p = tern.mul %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
@@ -160,9 +211,9 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 1.0e+18 : f32 : tensor<16xf32>
+    %f = tern.fill 1.000000e+18 : f32 : tensor<16xf32>
     %p = tern.mul %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }
@@ -178,9 +229,9 @@ builtin.module {
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.load {vector = @w2} : tensor<16xf32>
+    %f = tern.load @w2 : tensor<16xf32>
     %p = tern.mul %x, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %y = tern.rms_norm %p {gain = @w1, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %y = tern.rms_norm %p {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     tern.return %y : tensor<16xf32>
   }
 }

@@ -3,8 +3,8 @@
 // TEST: store, add and logits
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
@@ -20,13 +20,30 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %0 = engine.quantize %x {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w1, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<16>
+    %r = engine.vector %a {function = #engine<function relu>} : !engine.vector<16> -> !engine.vector<16>
+    %d, %1 = engine.quantize %r {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %z = engine.linear %d src %x {weight = @w1, epilogue = #engine<epilogue add>} : !engine.codes<16> src !engine.vector<16> -> !engine.vector<16>
+    %hc, %2 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
 
 // TEST: of two products that are added the later takes the addition
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
@@ -40,19 +57,34 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %0 = engine.quantize %x {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w1, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<16>
+    %z = engine.linear %c src %a {weight = @w1, epilogue = #engine<epilogue add>} : !engine.codes<16> src !engine.vector<16> -> !engine.vector<16>
+    %hc, %1 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
 
 // TEST: an addition of a constant is no epilogue
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
     %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
-    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %f = tern.fill 2.000000e+00 : f32 : tensor<16xf32>
     %z = tern.add %a, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
     %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
@@ -60,13 +92,28 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %0 = engine.quantize %x {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w1, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<16>
+    %z = engine.vector %a {function = #engine<function add>, imm = 2.000000e+00 : f32} : !engine.vector<16> -> !engine.vector<16>
+    %hc, %1 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
 
 // TEST: a product with two users is stored
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
@@ -80,20 +127,36 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %0 = engine.quantize %x {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w1, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<16>
+    %p = engine.vector %x, %a {function = #engine<function add>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %z = engine.vector %p, %a {function = #engine<function mul>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %hc, %1 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
 
 // TEST: elementwise with constants on either side
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.vector "g" {length = 16 : i64}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.load {vector = @g} : tensor<16xf32>
+    %f = tern.load @g : tensor<16xf32>
     %p = tern.mul %f, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %o = tern.fill 1.0 : f32 : tensor<16xf32>
+    %o = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %z = tern.sub %o, %p : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
     %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
@@ -101,18 +164,35 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %p = engine.vector %x {function = #engine<function mul>, stream = @g} : !engine.vector<16> -> !engine.vector<16>
+    %0 = engine.vector %p {function = #engine<function mul>, imm = 0.000000e+00 : f32} : !engine.vector<16> -> !engine.vector<16>
+    %1 = engine.vector %0 {function = #engine<function add>, imm = 1.000000e+00 : f32} : !engine.vector<16> -> !engine.vector<16>
+    %z = engine.vector %1, %p {function = #engine<function sub>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %hc, %2 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
 
 // TEST: a recurrence that is not fused, its forget gate a constant
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.vector "g" {length = 16 : i64}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.load {vector = @g} : tensor<16xf32>
+    %f = tern.load @g : tensor<16xf32>
     %n, %z = tern.recurrence %f, %x, %s : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
     %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
     %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
@@ -120,13 +200,31 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %0 = engine.load_state %s : !tern.state<16, "h" -> "h.out"> -> !engine.vector<16>
+    %1 = engine.vector %0 {function = #engine<function mul>, stream = @g} : !engine.vector<16> -> !engine.vector<16>
+    %2 = engine.vector %1, %x {function = #engine<function add>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %n = engine.store_state %2, %s : !engine.vector<16>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">
+    %z = engine.load_state %n : !tern.state<16, "h" -> "h.out"> -> !engine.vector<16>
+    %hc, %3 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits, %n : !engine.logits<16>, !tern.state<16, "h" -> "h.out">
+  }
+}
 
 // TEST: hgrn with an epilogue
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.vector "g" {length = 16 : i64}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
@@ -140,13 +238,28 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %0 = engine.quantize %x {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %z, %n = engine.linear %c src %x state %s {weight = @w1, epilogue = #engine<epilogue hgrn>, lower = @g} : !engine.codes<16> src !engine.vector<16> state !tern.state<16, "h" -> "h.out"> -> !engine.vector<16>, !tern.state<16, "h" -> "h.out">
+    %hc, %1 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits, %n : !engine.logits<16>, !tern.state<16, "h" -> "h.out">
+  }
+}
 
 // TEST: hgrn whose forget gate is no product
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.vector "g" {length = 16 : i64}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
@@ -159,13 +272,42 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %i = engine.vector %x {function = #engine<function relu>} : !engine.vector<16> -> !engine.vector<16>
+    %0 = engine.vector %x {function = #engine<function sigmoid>} : !engine.vector<16> -> !engine.vector<16>
+    %1 = engine.vector %0 {function = #engine<function mul>, imm = 0.000000e+00 : f32} : !engine.vector<16> -> !engine.vector<16>
+    %2 = engine.vector %1 {function = #engine<function add>, imm = 1.000000e+00 : f32} : !engine.vector<16> -> !engine.vector<16>
+    %3 = engine.vector %2 {function = #engine<function sub>, stream = @g} : !engine.vector<16> -> !engine.vector<16>
+    %4 = engine.vector %3, %0 {function = #engine<function mul>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %5 = engine.vector %4 {function = #engine<function add>, stream = @g} : !engine.vector<16> -> !engine.vector<16>
+    %6 = engine.vector %2, %5 {function = #engine<function sub>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %7 = engine.vector %i {function = #engine<function silu>} : !engine.vector<16> -> !engine.vector<16>
+    %8 = engine.vector %7, %6 {function = #engine<function mul>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %9 = engine.load_state %s : !tern.state<16, "h" -> "h.out"> -> !engine.vector<16>
+    %10 = engine.vector %9, %5 {function = #engine<function mul>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %11 = engine.vector %10, %8 {function = #engine<function add>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %n = engine.store_state %11, %s : !engine.vector<16>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">
+    %12 = engine.load_state %n : !tern.state<16, "h" -> "h.out"> -> !engine.vector<16>
+    %z = engine.vector %12 {function = #engine<function silu>} : !engine.vector<16> -> !engine.vector<16>
+    %hc, %13 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits, %n : !engine.logits<16>, !tern.state<16, "h" -> "h.out">
+  }
+}
 
 // TEST: swiglu whose operand has another user
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w2" {rows = 32 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "076a27c79e5ace2a3d47f9dd2e83e4ff6ea8872b3c2218f66c92b89b55f36560"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w2" {rows = 32 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "076a27c79e5ace2a3d47f9dd2e83e4ff6ea8872b3c2218f66c92b89b55f36560"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
@@ -180,7 +322,27 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w2" {rows = 32 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "076a27c79e5ace2a3d47f9dd2e83e4ff6ea8872b3c2218f66c92b89b55f36560"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %0 = engine.quantize %x {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w2, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<32>
+    %1 = engine.view %a {offset = 0 : i64} : !engine.vector<32> -> !engine.vector<16>
+    %2 = engine.view %a {offset = 16 : i64} : !engine.vector<32> -> !engine.vector<16>
+    %3 = engine.vector %1 {function = #engine<function silu>} : !engine.vector<16> -> !engine.vector<16>
+    %g = engine.vector %3, %2 {function = #engine<function mul>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %p = engine.view %a {offset = 16 : i64} : !engine.vector<32> -> !engine.vector<16>
+    %z = engine.vector %g, %p {function = #engine<function mul>} : !engine.vector<16>, !engine.vector<16> -> !engine.vector<16>
+    %hc, %4 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
 
 // TEST: an output that is no product
 builtin.module {
@@ -198,7 +360,7 @@ refused: the engine mapping cannot take:
 // TEST: two outputs
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y", "z"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
@@ -214,16 +376,16 @@ refused: the engine mapping cannot take:
 // TEST: norms and products that were not fused, all of them listed
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.vector "g" {length = 16 : i64}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %m = tern.rms_norm %x {gain = @g, eps = 1.0e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %m = tern.rms_norm %x {gain = @g, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
     %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
     %a = tern.dot %c {weight = @w} : tensor<16xi8> -> tensor<16xi32>
-    %b = tern.dequantize %a, %k {weight_scale = 0.5 : f32} : tensor<16xi32> -> tensor<16xf32>
+    %b = tern.dequantize %a, %k {weight_scale = 5.000000e-01 : f32} : tensor<16xi32> -> tensor<16xf32>
     %z = tern.add %m, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
     %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
@@ -238,7 +400,7 @@ refused: the engine mapping cannot take:
 // TEST: a slice off the grid of 16
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 32 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<32xf32>
@@ -255,8 +417,8 @@ refused: the engine mapping cannot take:
 // TEST: the old state read after it was written
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
@@ -274,8 +436,8 @@ refused: the engine mapping cannot take:
 // TEST: two embedding tables
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.table "t2" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
@@ -294,12 +456,12 @@ refused: the engine mapping cannot take:
 // TEST: constants that were not folded
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
   tern.model "m" token "ids" outputs ["y"] {
   ^bb0(%t: i64):
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %f = tern.fill 2.0 : f32 : tensor<16xf32>
+    %f = tern.fill 2.000000e+00 : f32 : tensor<16xf32>
     %p = tern.silu %f : tensor<16xf32> -> tensor<16xf32>
     %u = tern.add %f, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %z = tern.mul %p, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>

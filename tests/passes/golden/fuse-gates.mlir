@@ -14,7 +14,15 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 32 : i64, format = "f32"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<32xf32>
+    %y = tern.swiglu %x : tensor<32xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
 
 // TEST: swiglu, the operands exchanged
 builtin.module {
@@ -30,7 +38,15 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 32 : i64, format = "f32"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<32xf32>
+    %y = tern.swiglu %x : tensor<32xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
 
 // TEST: silu of the second half
 builtin.module {
@@ -89,7 +105,7 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %f = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -99,7 +115,16 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
+    %n, %h = tern.hgrn %x, %i, %s : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
+    tern.return %h, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
 
 // TEST: hgrn with a bound, 1 - lb a constant
 builtin.module {
@@ -112,11 +137,11 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %e = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %lb = tern.load {vector = @lb} : tensor<16xf32>
-    %om = tern.load {vector = @one_minus.lb} : tensor<16xf32>
+    %lb = tern.load @lb : tensor<16xf32>
+    %om = tern.load @one_minus.lb : tensor<16xf32>
     %p = tern.mul %om, %e : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %f = tern.add %lb, %p : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -126,7 +151,19 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "lb" {length = 16 : i64}
+  tern.vector "one_minus.lb" {length = 16 : i64}
+  tern.vector "other" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
+    %n, %h = tern.hgrn %x, %i, %s {lower = @lb} : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
+    tern.return %h, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
 
 // TEST: hgrn with a bound, 1 - lb computed, operands exchanged
 builtin.module {
@@ -139,12 +176,12 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %e = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %lb = tern.load {vector = @lb} : tensor<16xf32>
-    %w = tern.fill 1.0 : f32 : tensor<16xf32>
+    %lb = tern.load @lb : tensor<16xf32>
+    %w = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %om = tern.sub %w, %lb : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %p = tern.mul %e, %om : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %f = tern.add %p, %lb : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -154,7 +191,19 @@ builtin.module {
   }
 }
 // AFTER
-?
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "lb" {length = 16 : i64}
+  tern.vector "one_minus.lb" {length = 16 : i64}
+  tern.vector "other" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64, %s: !tern.state<16, "h" -> "h.out">):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
+    %n, %h = tern.hgrn %x, %i, %s {lower = @lb} : tensor<16xf32>, tensor<16xf32>, !tern.state<16, "h" -> "h.out"> -> !tern.state<16, "h" -> "h.out">, tensor<16xf32>
+    tern.return %h, %n : tensor<16xf32>, !tern.state<16, "h" -> "h.out">
+  }
+}
 
 // TEST: a constant other than 1 - lb
 builtin.module {
@@ -167,11 +216,11 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %e = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %lb = tern.load {vector = @lb} : tensor<16xf32>
-    %om = tern.load {vector = @other} : tensor<16xf32>
+    %lb = tern.load @lb : tensor<16xf32>
+    %om = tern.load @other : tensor<16xf32>
     %p = tern.mul %om, %e : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %f = tern.add %lb, %p : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -191,7 +240,7 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %f = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %f, %one : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -211,7 +260,7 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %f = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %x : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -231,7 +280,7 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %f = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
@@ -252,7 +301,7 @@ builtin.module {
     %x = tern.embedding %t {table = @t} : tensor<16xf32>
     %i = tern.relu %x : tensor<16xf32> -> tensor<16xf32>
     %f = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
-    %one = tern.fill 1.0 : f32 : tensor<16xf32>
+    %one = tern.fill 1.000000e+00 : f32 : tensor<16xf32>
     %r = tern.sub %one, %f : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
     %u = tern.silu %i : tensor<16xf32> -> tensor<16xf32>
     %v = tern.mul %u, %r : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
