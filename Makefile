@@ -8,6 +8,9 @@ BOARD ?= kv260
 PROMPT ?= Good morrow, my lord.
 JOBS ?= 2
 
+# Another numpy than the one that pynq asks for; it runs on both.
+NUMPY ?=
+
 # The AMD headers that some tests compile with come in this package; its own dependencies are not needed.
 HLS_HEADERS := hls4ml==1.3.0
 
@@ -18,10 +21,10 @@ DEVELOPER := $(VENV)/.developer-$(DIGEST)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench wheel clean distclean
+.PHONY: help demo test test-long test-numpy2 lint format bench wheel clean distclean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(INSTALLED) ## a trained language model, from its ONNX file to text on the emulated board
 	$(BIN)/tritloom compile $(MODEL) --board $(BOARD) -o build/demo --force
@@ -33,6 +36,9 @@ test: $(DEVELOPER) ## the tests that take minutes
 
 test-long: $(DEVELOPER) ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "" $(ARGS)
+
+test-numpy2: ## the tests on numpy 2, which promotes types differently
+	$(MAKE) test VENV=.venv-numpy2 NUMPY='numpy>=2,<3'
 
 lint: $(DEVELOPER) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -53,7 +59,7 @@ clean: ## remove what was built, keep the virtual environment
 	rm -rf build dist
 
 distclean: clean
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-numpy2 .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -66,5 +72,5 @@ $(INSTALLED): | $(VENV)/bin/python
 $(DEVELOPER): $(INSTALLED)
 	@echo "installing the developers' tools in $(VENV) (once)"
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps '$(HLS_HEADERS)'
+	$(PIP) --no-deps '$(HLS_HEADERS)' $(if $(NUMPY),'$(NUMPY)')
 	@rm -f $(VENV)/.developer-* && touch $@

@@ -44,9 +44,7 @@ def language_model(
         program.quantize(width, x, 2, gain(rng, width), new=False, **norms)
         program.linear(trits(rng, width, width), Epilogue.STORE, 0, scale, dst=i)
         lower = rng.uniform(0, 0.5, width).astype(np.float32)
-        program.linear(
-            trits(rng, width, width), Epilogue.HGRN, 1, scale, src0=i, dst=h, state=state, lower=lower
-        )
+        program.linear(trits(rng, width, width), Epilogue.HGRN, 1, scale, src0=i, dst=h, state=state, lower=lower)
         program.linear(trits(rng, width, width), Epilogue.STORE, 2, scale, dst=g)
         program.quantize(width, g, 0, gain(rng, width), gain(rng, width), b=h, **norms)
         program.linear(trits(rng, width, width), Epilogue.ADD, 0, scale, src0=x, dst=x)

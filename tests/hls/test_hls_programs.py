@@ -14,8 +14,8 @@ from kernel_library import (
     STOP_TOKEN,
     Image,
     Library,
-    limits,
     library,
+    limits,
 )
 from programs_hls import elementwise, gain, language_model, trits
 from reference_machine import Machine, Program, compare_traces, top

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import kernel_library
 import numpy as np
 import pytest
 from kernel_library import TARGET, limits
@@ -94,6 +93,14 @@ def test_no_warning_from(compiler, bundle):
     assert done.stderr == ""
 
 
+def test_no_warning_at_full_optimisation(tmp_path):
+    """Batch 1 is where a compiler sees through the loops over positions."""
+    write(tmp_path, render_hls(limits(batch=1, ports=1), TARGET, []))
+    command = ["make", "-s", "fast", "CXX=g++", "CXXFLAGS=-O3 -Werror"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("kernel", [limits(), limits(ports=12, port_bits=512, batch=1, lanes=16, k_max=6960)])
 def test_files_are_formatted(kernel, tmp_path):
     if shutil.which("clang-format") is None:
@@ -113,10 +120,13 @@ def test_the_kernel_has_the_arguments_of_the_contract():
     inside = top[top.index("void tritloom(") : top.index(");")]
     names = [line.split("//")[0].replace(",", " ").replace(")", " ").split()[-1] for line in inside.splitlines()[1:]]
     names = [*names, "waiting"] if names[-1] != "waiting" else names
-    assert names == (
-        "port0 port1 gains ctl_governor program embedding state tokens tokens_out logits topk ctl mode T B N "
-        "stop_token instructions port_beats gain_beats status count cycles busy starved waiting"
-    ).split()
+    assert (
+        names
+        == (
+            "port0 port1 gains ctl_governor program embedding state tokens tokens_out logits topk ctl mode T B N "
+            "stop_token instructions port_beats gain_beats status count cycles busy starved waiting"
+        ).split()
+    )
     source = render_hls(limits(ports=2), TARGET, [])["top.cpp"]
     for name in names:
         assert f"s_axilite port = {name} bundle" in source
@@ -155,5 +165,3 @@ def test_comments_of_the_listing_cannot_end_early():
     files = render_hls(limits(), TARGET, [ListedInstruction((0,) * 16, "a\nb\\", ("c\\",))])
     assert "// 0: a?b\n" in files["program.h"]
     assert "//     c\n" in files["program.h"]
-
-

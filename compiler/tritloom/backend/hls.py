@@ -97,9 +97,7 @@ def _context(kernel: KernelLimits, target: HlsTarget, listing: Sequence[ListedIn
     }
 
 
-def render_hls(
-    kernel: KernelLimits, target: HlsTarget, listing: Sequence[ListedInstruction]
-) -> dict[str, str]:
+def render_hls(kernel: KernelLimits, target: HlsTarget, listing: Sequence[ListedInstruction]) -> dict[str, str]:
     """The folder hls/ of a bundle: path within it -> text.
 
     Args:

@@ -125,6 +125,21 @@ def fold_constants(graph: Graph) -> int:
     return folded
 
 
+def store_folded(graph: Graph) -> None:
+    """Make initialisers of what was folded, so that shape inference sees the values."""
+    for node in list(graph.model.graph):
+        values = [value for value in node.outputs if value in graph.constants and not value.is_graph_output()]
+        if len(values) != len(node.outputs):
+            continue
+        for value in values:
+            tensor = ir.Tensor(graph.constants[value].load(), name=value.name)
+            stored = ir.Value(name=value.name, type=value.type, shape=tensor.shape, const_value=tensor)
+            value.replace_all_uses_with(stored)
+            value.name = None
+            graph.model.graph.register_initializer(stored)
+        graph.model.graph.remove(node, safe=True)
+
+
 def _fold(graph: Graph, node: ir.Node) -> int:
     inputs = [None if value is None else graph.constants[value].load() for value in node.inputs]
     try:

@@ -59,7 +59,7 @@ class Graph:
 
     def resolve(self, value: ir.Value) -> ir.Value:
         """The value behind nodes that change neither the numbers nor their order."""
-        while (node := value.producer()) is not None and self._transparent(node):
+        while (node := value.producer()) is not None and value is node.outputs[0] and self._transparent(node):
             source = node.inputs[0]
             if source is None:
                 break

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..ir.mlir import ModuleOp, SSAValue, VerifyException
 from ..ir.store import WeightStore
 from .emitter import Emitter
-from .folding import fold_constants
+from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
 from .reader import infer_shapes, read_model
 from .recognise import Cover, in_order, recognise, roots
@@ -49,10 +49,10 @@ def import_onnx(path: Path) -> Imported:
     """
     model = read_model(path)
     metadata = dict(model.metadata_props)
-    graph = _prepare(model, metadata)
-    nodes = len(list(graph.model.graph))
+    graph = _prepare(model)
+    nodes = len(graph.model.graph)
     start = time.perf_counter()
-    folded = fold_constants(graph)
+    graph, left = _fold(graph)
     graph.states = pair_states(graph, metadata)
     fold_time = time.perf_counter()
     cover = recognise(graph)
@@ -60,24 +60,42 @@ def import_onnx(path: Path) -> Imported:
     module, emitter = _emit(graph, cover)
     operations = len(emitter.model.body.block.ops)
     stages = [
-        Stage("fold-constants", fold_time - start, nodes, nodes - folded),
-        Stage("recognise-ternary", recognise_time - fold_time, nodes - folded, len(cover.matches)),
+        Stage("fold-constants", fold_time - start, nodes, left),
+        Stage("recognise-ternary", recognise_time - fold_time, left, len(cover.matches)),
         Stage("import", time.perf_counter() - recognise_time, len(cover.matches), operations),
     ]
     return Imported(module, emitter.store, metadata, stages, emitter.near_ties)
 
 
-def _prepare(model: ir.Model, metadata: dict[str, str]) -> Graph:
+def _prepare(model: ir.Model) -> Graph:
     """Pin the inputs to one position and know every shape."""
     token = find_token(model)
     pinned = pin_dimensions(model, token)
     if pinned:
         forget_shapes(model)
-    missing = any(static_shape(output) is None for node in model.graph for output in node.outputs)
-    if pinned or missing:
+    if pinned or _unknown_shapes(model):
         model = infer_shapes(model)
         token = find_token(model)
     return Graph(model, token)
+
+
+def _unknown_shapes(model: ir.Model) -> int:
+    return sum(static_shape(output) is None for node in model.graph for output in node.outputs)
+
+
+def _fold(graph: Graph) -> tuple[Graph, int]:
+    """Fold, and again while what was folded makes more shapes known. Returns how many nodes are left, too."""
+    folded = fold_constants(graph)
+    unknown = _unknown_shapes(graph.model)
+    while folded and unknown:
+        store_folded(graph)
+        model = infer_shapes(graph.model)
+        graph = Graph(model, find_token(model))
+        folded = fold_constants(graph)
+        before, unknown = unknown, _unknown_shapes(model)
+        if unknown >= before:
+            break
+    return graph, len(graph.model.graph) - folded
 
 
 def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:

@@ -70,14 +70,23 @@ def factors_in_front(graph: Graph, value: ir.Value) -> Iterator[tuple[ir.Value, 
 
 
 def scaled_by(graph: Graph, value: ir.Value) -> tuple[ir.Value, ir.Value, int] | None:
-    """(x, c, sign) where a value is x * c (sign 1) or x / c (sign -1), c a scalar and x not."""
+    """(x, c, sign) where a value is x * c (sign 1) or x / c (sign -1), c a scalar and x a vector."""
     node = graph.producer(value, "Mul", "Div")
     if node is None:
         return None
     for index, (x, c) in enumerate(graph.either_way(node)):
-        if is_scalar(graph, c) and not is_scalar(graph, x) and (node.op_type == "Mul" or index == 0):
+        scales = is_scalar(graph, c) and (not is_scalar(graph, x) or holds_product(graph, x))
+        if scales and (node.op_type == "Mul" or index == 0):
             return x, c, 1 if node.op_type == "Mul" else -1
     return None
+
+
+def holds_product(graph: Graph, value: ir.Value, depth: int = 4) -> bool:
+    """Whether a value is a matrix product times factors: a vector, even where it has but one row."""
+    if graph.producer(value, "Gemm", "MatMul") is not None:
+        return True
+    node = graph.producer(value, "Mul", "Div") if depth else None
+    return node is not None and any(holds_product(graph, operand, depth - 1) for operand in graph.operands(node))
 
 
 def is_scalar(graph: Graph, value: ir.Value) -> bool:

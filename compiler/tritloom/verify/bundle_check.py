@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,21 +17,25 @@ from ..frontend import Imported, import_onnx
 from ..ir import tern
 from ..ir.interpreter import Interpreter
 from ..ir.mlir import ModuleOp
-from ..runtime import TritloomRuntimeError
+from ..runtime import Bundle, TritloomRuntimeError
 from .device import Expected, check_logits, check_traces
 from .drift import Drift, measure
 from .images import Program, check_images
-from .local import RELATIVE, LocalResult, check_local, needed_tensors
-from .reference import Interface, Recording, Reference
+from .local import RELATIVE, LocalResult
+from .probe import probe_tokens, write_probe
+from .reference import Interface, Reference
 from .report import Check, Figure, VerifyReport
 from .subject import Subject, open_subject
 from .text import Fed, fed_tokens
+from .variants import LocalTest, local_test, small_gains
 from .weights import CachedStore, WeightsResult, check_weights
 
 Array = NDArray[Any]
 
 _LOCAL: Final = 16
 """Positions of the local test."""
+_SMALL: Final = 4
+"""Positions of the local test with small gains."""
 _TRACED: Final = 32
 """Positions whose every tensor is compared on the device."""
 _EACH_PASS: Final = 128
@@ -41,20 +47,23 @@ class _Run:
     """One verification under way."""
 
     subject: Subject
-    imported: Imported
-    reference: Reference
     fed: Fed
+    reference: Reference
     weights: WeightsResult
+    as_is: LocalTest
+    small: LocalTest | None
     store: CachedStore
-    judged: CachedStore
-    """The store with onnxruntime's trits, where they differ at a tie."""
-    recording: Recording
-    checks: list[Check] = field(default_factory=list)
+    """The store of the imported model, as the bundle was compiled from it."""
 
-    def local(self, module: ModuleOp) -> LocalResult:
-        """The local test of a module."""
-        tokens = self.fed.tokens[:_LOCAL]
-        return check_local(module, self.judged, self.recording.values, tokens, self.reference)
+    @property
+    def imported(self) -> Imported:
+        """The imported model, which the passes change."""
+        return self.as_is.imported
+
+    @property
+    def tests(self) -> list[LocalTest]:
+        """The models of the local test."""
+        return [self.as_is, *([self.small] if self.small is not None else [])]
 
     def logits(self, tokens: Sequence[int]) -> Array:
         """The interpreter's logits of the module as it now is."""
@@ -101,23 +110,26 @@ def verify_bundle(
 
 def _begin(subject: Subject, fed: Fed) -> _Run:
     imported = import_onnx(subject.model)
-    model = next(op for op in imported.module.ops if isinstance(op, tern.ModelOp))
-    reference = Reference(subject.model, Interface.of(model))
+    module = imported.module
+    reference = Reference(subject.model, Interface.of(next(op for op in module.ops if isinstance(op, tern.ModelOp))))
     store = CachedStore(imported.store)
-    weights = check_weights(imported.module, store, reference)
-    recording = reference.run(fed.tokens[:_LOCAL], needed_tensors(imported.module, reference))
-    judged = CachedStore(imported.store, weights.judged)
-    return _Run(subject, imported, reference, fed, weights, store, judged, recording)
+    weights = check_weights(module, store, reference)
+    small = small_gains(module, reference, weights, fed.tokens[:_SMALL])
+    as_is = local_test("as it is", imported, reference, weights, fed.tokens[:_LOCAL])
+    return _Run(subject, fed, reference, weights, as_is, small, store)
 
 
 def _verify(run: _Run, after_each_pass: bool, control: Path | None) -> list[Check]:
-    checks = [_weights_check(run.weights), _local_check("local, import", run.local(run.imported.module))]
+    checks = [_weights_check(run.weights), *_local_checks("import", run.tests)]
     judged = _Judged.of(run, control)
-    watcher = _PassWatcher(run, judged) if after_each_pass else None
-    run.subject.lower(run.imported, [watcher] if watcher is not None else [])
-    if watcher is not None:
-        checks.append(watcher.check())
-    checks.append(_local_check("local, compiled", run.local(run.imported.module)))
+    watchers = [_PassWatcher(test) for test in run.tests] if after_each_pass else []
+    if watchers:
+        watchers[0].judged, watchers[0].run = judged, run
+    for at, test in enumerate(run.tests):
+        run.subject.lower(test.imported, [watchers[at]] if watchers else [])
+    if watchers:
+        checks.append(_passes_check(watchers))
+    checks += _local_checks("compiled", run.tests)
     program = Program(run.imported.module, run.store, run.subject.limits, run.subject.bundle)
     checks += check_images(program)
     logits = run.logits(run.fed.tokens)
@@ -137,7 +149,12 @@ def _weights_check(result: WeightsResult) -> Check:
     return Check("weights", True, f"{detail}{f', {ties} ties apart' if ties else ''}", figures, notes)
 
 
-def _local_check(name: str, result: LocalResult) -> Check:
+def _local_checks(stage: str, tests: Sequence[LocalTest]) -> list[Check]:
+    names = [f"local, {stage}" if at == 0 else f"local, {stage}, {test.name}" for at, test in enumerate(tests)]
+    return [_local_check(name, test.check(), len(test.tokens)) for name, test in zip(names, tests, strict=True)]
+
+
+def _local_check(name: str, result: LocalResult, positions: int) -> Check:
     figures: dict[str, Figure] = {
         "compared": result.compared,
         "unbound": result.unbound,
@@ -150,7 +167,7 @@ def _local_check(name: str, result: LocalResult) -> Check:
         detail = f"{len(result.findings)} of {result.compared} results differ from onnxruntime's"
         return Check(name, False, detail, figures, result.findings)
     detail = (
-        f"{result.compared} results over {_LOCAL} tokens, {result.codes:,} codes ({result.ties} ties differ), "
+        f"{result.compared} results over {positions} tokens, {result.codes:,} codes ({result.ties} ties differ), "
         f"floats within {result.worst:.1e} (limit {RELATIVE:g})"
     )
     return Check(name, True, detail, figures)
@@ -188,13 +205,15 @@ class _Judged:
 
 
 class _PassWatcher:
-    """Tests the module after every pass."""
+    """Tests a module after every pass."""
 
-    def __init__(self, run: _Run, judged: _Judged) -> None:
-        self._run = run
-        self._judged = judged
+    def __init__(self, test: LocalTest) -> None:
+        self._test = test
+        self.run: _Run | None = None
+        self.judged: _Judged | None = None
+        """Where they are given, the global test is run too."""
         self.passes: list[str] = []
-        self.first: tuple[str, list[str]] | None = None
+        self.first: tuple[int, str, list[str]] | None = None
 
     def before(self, pass_name: str, module: ModuleOp) -> None:
         """Nothing."""
@@ -204,20 +223,23 @@ class _PassWatcher:
         self.passes.append(pass_name)
         if self.first is not None or not changed:
             return
-        local = self._run.local(module)
-        drift = self._judged.drift(self._run.logits(self._run.fed.tokens[:_EACH_PASS]))
-        findings = [*local.findings, *(f"global test: {text}" for text in drift.exceeded)]
+        findings = list(self._test.check().findings)
+        if self.run is not None and self.judged is not None:
+            drift = self.judged.drift(self.run.logits(self.run.fed.tokens[:_EACH_PASS]))
+            findings += [f"global test: {text}" for text in drift.exceeded]
         if findings:
-            self.first = (pass_name, findings)
+            self.first = (len(self.passes), pass_name, findings)
 
-    def check(self) -> Check:
-        """The first pass that broke the numbers, or none."""
-        figures: dict[str, Figure] = {"passes": len(self.passes)}
-        if self.first is None:
-            return Check("passes", True, f"none of {len(self.passes)} passes breaks the numbers", figures)
-        name, findings = self.first
-        detail = f"pass '{name}' is the first that breaks the numbers"
-        return Check("passes", False, detail, {**figures, "first": name}, findings)
+
+def _passes_check(watchers: Sequence[_PassWatcher]) -> Check:
+    """The first pass that broke the numbers, or none."""
+    count = len(watchers[0].passes)
+    found = [watcher.first for watcher in watchers if watcher.first is not None]
+    if not found:
+        return Check("passes", True, f"none of {count} passes breaks the numbers", {"passes": count})
+    _, name, findings = min(found)
+    figures: dict[str, Figure] = {"passes": count, "first": name}
+    return Check("passes", False, f"pass '{name}' is the first that breaks the numbers", figures, findings)
 
 
 def _device_checks(run: _Run, logits: Array) -> list[Check]:
@@ -232,7 +254,19 @@ def _device_checks(run: _Run, logits: Array) -> list[Check]:
     short = Expected.of(module, run.store, few)
     checks.append(check_traces(bundle, short, few, stepwise=False, build="bounded"))
     checks.append(check_logits(bundle, logits, run.fed.tokens))
+    checks.append(_probe_check(run.subject))
     return checks
+
+
+def _probe_check(subject: Subject) -> Check:
+    """The probe on the bundle's kernel."""
+    tokens = probe_tokens()
+    with tempfile.TemporaryDirectory(prefix="tritloom-verify-") as folder:
+        written, module, store = write_probe(subject, Path(folder) / "probe")
+        expected = Expected.of(module, store, tokens)
+        found = check_traces(Bundle.open(written), expected, tokens, stepwise=False)
+    name = "device, rounding and zero vectors"
+    return dataclasses.replace(found, name=name)
 
 
 def _drift_check(drift: Drift, control: str) -> Check:

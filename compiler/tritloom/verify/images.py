@@ -96,6 +96,10 @@ def _check_run(run: PortRun, limits: KernelLimits) -> str | None:
     if run.images == wanted:
         return None
     where = f"@{run.name} ({label(run.op)})"
+    if run.op.kind is engine.EpilogueKind.SWIGLU:
+        turned = np.concatenate(np.split(run.trits, 2)[::-1])
+        if run.images == pack_linear(turned[order], limits.slices, limits.ports):
+            return f"{where}: u and v are swapped: row by row, the second half comes first"
     if moved := [
         f"port{at} holds what belongs to port{wanted.index(image)}"
         for at, image in enumerate(run.images)
@@ -110,10 +114,6 @@ def _check_run(run: PortRun, limits: KernelLimits) -> str | None:
         return f"{where}: the port images end before it"
     found = np.empty_like(decoded)
     found[order] = decoded
-    if run.op.kind is engine.EpilogueKind.SWIGLU and np.array_equal(
-        found, np.concatenate(np.split(run.trits, 2)[::-1])
-    ):
-        return f"{where}: u and v are swapped: its rows hold the gate's second half first"
     return f"{where}: {_differing_trits(run, found, order, limits)}"
 
 

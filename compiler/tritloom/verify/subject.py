@@ -12,6 +12,8 @@ from typing import Any
 from ..errors import InputError
 from ..frontend import Imported
 from ..ir.kernel import KernelLimits
+from ..ir.mlir import ModuleOp
+from ..ir.store import WeightStore
 from ..passes import CompilerContext, PassObserver, default_passes, run_passes
 from ..runtime import Bundle, TritloomRuntimeError
 from ..targets import load_target
@@ -35,9 +37,13 @@ class Subject:
 
     def lower(self, imported: Imported, observers: Sequence[PassObserver]) -> None:
         """Compile an imported model for the bundle's kernel, in place."""
+        self.lower_module(imported.module, imported.store, observers)
+
+    def lower_module(self, module: ModuleOp, store: WeightStore, observers: Sequence[PassObserver] = ()) -> None:
+        """Compile a module for the bundle's kernel, in place."""
         target = load_target(self.kernel["board"])
-        context = CompilerContext(store=imported.store, target=target, overlay=self.limits)
-        run_passes(imported.module, default_passes(), context, observers)
+        context = CompilerContext(store=store, target=target, overlay=self.limits)
+        run_passes(module, default_passes(), context, observers)
 
     def check_source(self) -> Check:
         """Whether the ONNX file is the one that the bundle was compiled from."""
@@ -77,9 +83,9 @@ def open_subject(path: Path, model: Path | None) -> Subject:
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     source = {**manifest["program"].get("source", {}), **manifest.get("source", {})}
     stated = source.get("file")
-    if model is None and not stated:
+    if model is None and not isinstance(stated, str):
         raise InputError(f"{path} does not say which ONNX file it was compiled from", "Give it with --model.")
-    file = model if model is not None else Path(stated)
+    file = model if model is not None else Path(str(stated))
     if not file.is_file():
         raise InputError(f"there is no ONNX file {file}", "If it has moved, give it with --model.")
     return Subject(bundle, manifest["kernel"], source, file)

@@ -131,7 +131,7 @@ class CachedStore(WeightStore):
         super().__init__(dict(store.loaders))
         self._kept: OrderedDict[str, Array] = OrderedDict()
         for name, values in (replaced or {}).items():
-            self.loaders[name] = _constant(values)
+            self.loaders[name] = constant(values)
 
     def _load(self, name: str) -> Array:
         if name not in self._kept:
@@ -142,5 +142,6 @@ class CachedStore(WeightStore):
         return self._kept[name]
 
 
-def _constant(values: NDArray[np.int8]) -> Loader:
+def constant(values: Array) -> Loader:
+    """A loader of values at hand."""
     return lambda: values

@@ -148,7 +148,12 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains,
 #pragma HLS ARRAY_PARTITION variable = top.key complete
 #pragma HLS ARRAY_PARTITION variable = top.index complete
 #pragma HLS ARRAY_PARTITION variable = top.value complete
+#pragma HLS ARRAY_PARTITION variable = factor complete
 
+  for (unsigned b = 0; b < Config::BATCH; ++b) {
+#pragma HLS UNROLL
+    factor[b] = 1.0f;  // until a quantiser computes it
+  }
   counters.busy = 0;
   counters.starved = 0;
   counters.waiting = 0;
