@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -107,7 +108,7 @@ def _report(
         board=figures.board_title,
         passes=[PassRow(record.name, record.ops_before, record.ops_after, record.seconds) for record in records],
         estimate=figures,
-        images=[Image(name, f"weights/{name}.bin", len(data)) for name, data in images.data.items()],
+        images=[Image(name, f"weights/{name}.bin", len(data), hashlib.sha256(data).hexdigest()) for name, data in images.data.items()],
         program=[line.text for line in listing(imported.module)],
         version=__version__,
         facts={"ternary weights": f"{trits:,}", "instructions": str(engine.instruction_count(imported.module))},

@@ -35,9 +35,11 @@ class Source:
 
 
 def _text_of(op: Operation) -> str:
-    """One line of IR text of an instruction, without types and locations."""
+    """One line of IR text of an instruction, without types, locations and what later passes noted on it."""
+    bare = op.clone()
+    bare.attributes.clear()
     stream = StringIO()
-    Printer(stream).print_op(op)
+    Printer(stream).print_op(bare)
     return stream.getvalue().split(" : ")[0].strip()
 
 

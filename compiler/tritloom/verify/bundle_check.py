@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, TritloomError
 from ..frontend import Imported, import_onnx
 from ..ir import tern
 from ..ir.interpreter import Interpreter
-from ..ir.mlir import ModuleOp
+from ..ir.mlir import ModuleOp, VerifyException
 from ..runtime import Bundle, TritloomRuntimeError
 from .device import Expected, check_logits, check_traces
 from .drift import Drift, measure
@@ -125,10 +125,11 @@ def _verify(run: _Run, after_each_pass: bool, control: Path | None) -> list[Chec
     watchers = [_PassWatcher(test) for test in run.tests] if after_each_pass else []
     if watchers:
         watchers[0].judged, watchers[0].run = judged, run
-    for at, test in enumerate(run.tests):
-        run.subject.lower(test.imported, [watchers[at]] if watchers else [])
+    failed = _compile(run, watchers)
     if watchers:
         checks.append(_passes_check(watchers))
+    if failed is not None:
+        return [*checks, failed]
     checks += _local_checks("compiled", run.tests)
     program = Program(run.imported.module, run.store, run.subject.limits, run.subject.bundle)
     checks += check_images(program)
@@ -136,6 +137,16 @@ def _verify(run: _Run, after_each_pass: bool, control: Path | None) -> list[Chec
     checks += _device_checks(run, logits)
     checks.append(_drift_check(judged.drift(logits), judged.control_name))
     return checks
+
+
+def _compile(run: _Run, watchers: Sequence[_PassWatcher]) -> Check | None:
+    """Compile every model of the local test for the bundle's kernel; a failed check where that is impossible."""
+    try:
+        for at, test in enumerate(run.tests):
+            run.subject.lower(test.imported, [watchers[at]] if watchers else [])
+    except (TritloomError, VerifyException) as error:
+        return Check("compile", False, "the model does not compile for the bundle's kernel", findings=[str(error)])
+    return None
 
 
 def _weights_check(result: WeightsResult) -> Check:
