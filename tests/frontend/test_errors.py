@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto
 from onnx_models import WIDTH, Net, random_trits
 from skeleton import refusal
+from tritloom.frontend import import_onnx
 
 # The file
 
@@ -134,6 +135,18 @@ def test_external_link_that_leaves_the_folder(tmp_path: Path) -> None:
     (folder / "net.data").rename(tmp_path / "elsewhere.data")
     (folder / "net.data").symlink_to(tmp_path / "elsewhere.data")
     assert refusal(path).message == "tensor 'table' points outside the model's folder: 'net.data'"
+
+
+def test_a_model_and_its_data_linked_into_one_folder_load(tmp_path: Path) -> None:
+    """The Hugging Face cache: a snapshot folder of links into `blobs`."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
+    blobs.mkdir()
+    snapshot.mkdir()
+    external(blobs)
+    for name in ("net.onnx", "net.data"):
+        (blobs / name).rename(blobs / f"hash-of-{name}")
+        (snapshot / name).symlink_to(blobs / f"hash-of-{name}")
+    assert import_onnx(snapshot / "net.onnx").store.trits("w").shape == (WIDTH, WIDTH)
 
 
 # Weights

@@ -8,8 +8,8 @@ A file of `golden/` holds cases of one pipeline::
     // AFTER
     <IR>, `unchanged`, or `refused: <message>`
 
-`RENEW_GOLDEN=1 pytest tests/passes/test_golden_passes.py` writes what the passes make now; read the difference before it is
-committed. A case that says `unchanged` or `refused` is never rewritten.
+`RENEW_GOLDEN=1 pytest tests/passes/test_golden_passes.py` writes what the passes make now; read the difference
+before it is committed. A case that says `unchanged` or `refused` is never rewritten.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def _text_of(op: Operation) -> str:
     bare.attributes.clear()
     stream = StringIO()
     Printer(stream).print_op(bare)
-    return stream.getvalue().split(" : ")[0].strip()
+    untyped = stream.getvalue().replace(" : i64", "").replace(" : f32", "")
+    return untyped.split(" : ")[0].strip()
 
 
 def _sha256(content: bytes) -> str:

@@ -98,9 +98,21 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _check_valid(path: Path) -> None:
+def _without_external_data(path: Path) -> onnx.ModelProto:
+    """The model with its external tensors as inputs: the checker refuses links, which our own check contains."""
+    model = onnx.load(str(path), format="protobuf", load_external_data=False)
+    graph = model.graph
+    declared = {value.name for value in graph.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]:
+        if tensor.name not in declared:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        graph.initializer.remove(tensor)
+    return model
+
+
+def _check_valid(path: Path, external: bool) -> None:
     try:
-        onnx.checker.check_model(str(path), full_check=True)
+        onnx.checker.check_model(_without_external_data(path) if external else str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{path} is not a valid ONNX model: {_first_line(error)}",
@@ -126,9 +138,10 @@ def read_model(path: Path) -> ir.Model:
         raise InputError(f"{path} does not exist", "give the path of an .onnx file")
     _check_container(path)
     model = _load(path)
-    for tensor in _external_tensors(model):
+    external = _external_tensors(model)
+    for tensor in external:
         check_external(path, tensor)
-    _check_valid(path)
+    _check_valid(path, bool(external))
     return InlinePass()(model).model if model.functions else model
 
 

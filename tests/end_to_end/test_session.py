@@ -1,0 +1,114 @@
+"""A compiled model through the driver, on the emulated device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from tritloom.ir.interpreter import Interpreter
+from tritloom.runtime import Session, load
+from tritloom.verify.device import Expected, check_traces, same_bits
+
+from .conftest import FIXTURES, Compiled
+
+PROMPT = [0, 812, 33, 7, 1999, 64, 64]
+
+
+@pytest.fixture
+def session(compiled: Compiled) -> Session:
+    with load(compiled.bundle, device="emulated") as opened:
+        yield opened
+
+
+def test_a_prompt_equals_its_steps(session: Session) -> None:
+    assert session.bundle.program.max_batch == 4
+    steps = np.stack([session.step(token) for token in PROMPT])
+    after = session.save_state()
+    session.reset()
+    prompt = session.prefill(PROMPT, all_logits=True)
+    assert same_bits(prompt, steps)
+    assert same_bits(session.save_state().words, after.words)
+    assert session.position == len(PROMPT)
+
+
+def test_greedy_generation_equals_steps(session: Session, compiled: Compiled) -> None:
+    generated = session.generate(PROMPT, max_new_tokens=9)
+    session.reset()
+    logits, found = session.prefill(PROMPT), []
+    for _ in range(9):
+        found.append(int(np.argmax(logits)))
+        logits = session.step(found[-1])
+    assert list(generated.tokens) == found
+    interpreter = Interpreter(compiled.module, compiled.store).run([*PROMPT, *found[:-1]])
+    assert [int(row.argmax()) for row in interpreter.outputs["logits"][len(PROMPT) - 1 :]] == found
+
+
+def test_a_saved_state_goes_on(session: Session) -> None:
+    session.prefill(PROMPT[:3])
+    saved = session.save_state()
+    first = session.prefill(PROMPT[3:])
+    session.reset()
+    session.step(9)
+    session.load_state(saved)
+    assert session.position == 3
+    assert same_bits(session.prefill(PROMPT[3:]), first)
+
+
+def test_run_takes_states_and_gives_them(session: Session, compiled: Compiled) -> None:
+    tokens = np.array([PROMPT])
+    logits, *states = session.run(None, {"input_ids": tokens})
+    step = Interpreter(compiled.module, compiled.store).run(PROMPT)
+    assert same_bits(logits, step.outputs["logits"])
+    for state, wanted in zip(states, step.states.values(), strict=True):
+        assert same_bits(state.reshape(-1), wanted)
+    feeds = {"input_ids": tokens[:, 3:]}
+    _, *middle = session.run(None, {"input_ids": tokens[:, :3]})
+    feeds |= {f"state.{index}": state for index, state in enumerate(middle)}
+    assert same_bits(session.run(["logits"], feeds)[0], logits[3:])
+
+
+# The same kernel runs other models of the family.
+
+
+def fine_tuned(path: Path, output: Path) -> Path:
+    """tiny-baked with other trits, scales and gains."""
+    model = onnx.load(path)
+    random = np.random.default_rng(3)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.int8:
+            changed = np.where(random.random(values.shape) < 0.01, -values, values)
+        elif values.dtype == np.float32 and values.ndim == 1 and values.size > 1 and (values > 0).all():
+            continue  # bounds come in pairs
+        elif values.dtype == np.float32 and values.ndim == 2:
+            changed = values * np.float32(1.5)
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(changed.astype(values.dtype), tensor.name))
+    onnx.save(model, output)
+    return output
+
+
+def test_one_kernel_runs_a_second_model(baked: Compiled, tmp_path: Path) -> None:
+    model = fine_tuned(FIXTURES / "tiny-baked.onnx", tmp_path / "tuned.onnx")
+    second = Compiled.of(model, "kv260", tmp_path / "second", overlay=baked.root)
+    naive = Compiled.of(FIXTURES / "tiny-naive.onnx", "kv260", tmp_path / "naive", overlay=baked.root)
+    for other in (second, naive):
+        assert other.bundle.kernel.hash == baked.bundle.kernel.hash
+        assert other.bundle.program.hash != baked.bundle.program.hash
+        expected = Expected.of(other.module, other.store, PROMPT)
+        check = check_traces(other.bundle, expected, PROMPT, stepwise=False)
+        assert check.passed, check.lines()
+    first = Expected.of(baked.module, baked.store, PROMPT)
+    changed = Expected.of(second.module, second.store, PROMPT)
+    assert not same_bits(first.logits, changed.logits)
+
+
+def test_a_program_is_refused_by_another_kernel(baked: Compiled, tmp_path: Path) -> None:
+    from tritloom.errors import InputError
+
+    with pytest.raises(InputError, match="kv260, not for pynq-z2"):
+        Compiled.of(FIXTURES / "tiny-baked.onnx", "pynq-z2", tmp_path / "other", overlay=baked.root)
