@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import pytest
 from tritloom.verify.device import Expected, check_traces
@@ -9,21 +11,28 @@ from tritloom.verify.device import Expected, check_traces
 from .conftest import Compiled
 
 TOKENS = [0, 5, 17, 2047, 5, 901, 33, 64, 1200]
+FLUSH = [
+    pytest.param(False, id="subnormals"),
+    pytest.param(
+        True,
+        id="flushed",
+        marks=pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="FTZ/DAZ is set on x86 only"),
+    ),
+]
 FEW = 5
 """For the bounded build: one whole pass of four positions, and one that is not full."""
 
 
-@pytest.mark.parametrize("flush", [False, True], ids=["subnormals", "flushed"])
+@pytest.mark.parametrize("flush", FLUSH)
 @pytest.mark.parametrize("stepwise", [True, False], ids=["steps", "prompt"])
 def test_fast_build(compiled: Compiled, stepwise: bool, flush: bool) -> None:
     expected = Expected.of(compiled.module, compiled.store, TOKENS)
     check = check_traces(compiled.bundle, expected, TOKENS, stepwise=stepwise, flush=flush)
     assert check.passed, check.lines()
     assert check.figures["tensors"] == sum(len(rows) for rows in expected.rows.values())
-    assert check.figures["instructions"] == 27
 
 
-@pytest.mark.parametrize("flush", [False, True], ids=["subnormals", "flushed"])
+@pytest.mark.parametrize("flush", FLUSH)
 def test_bounded_build(compiled: Compiled, flush: bool) -> None:
     expected = Expected.of(compiled.module, compiled.store, TOKENS[:FEW])
     check = check_traces(compiled.bundle, expected, TOKENS[:FEW], stepwise=False, build="bounded", flush=flush)

@@ -128,6 +128,14 @@ def test_external_data_outside_the_folder(location: str, tmp_path: Path) -> None
     assert refusal(path).message == f"tensor 'table' points outside the model's folder: '{location}'"
 
 
+def test_external_data_of_a_constant_node(tmp_path: Path) -> None:
+    net = Net()
+    tensor = TensorProto(name="hidden", data_type=TensorProto.FLOAT, dims=[WIDTH], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    net.output("y", net.add("Mul", net.token(), net.add("Constant", value=tensor)))
+    assert refusal(net.save(tmp_path)).message == "tensor 'hidden' points outside the model's folder: '/etc/passwd'"
+
+
 def test_external_link_that_leaves_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()

@@ -52,7 +52,7 @@ class Tampered:
         image = self.read(name)
         digits = DECODE_TABLE[image[offset]].copy()
         digits[0] = -1 if digits[0] == 1 else digits[0] + 1
-        image[offset] = int(np.flatnonzero((DECODE_TABLE == digits).all(axis=1))[0])
+        image[offset] = int(np.flatnonzero((digits == DECODE_TABLE).all(axis=1))[0])
         self.write(name, image)
 
     def field(self, instruction: int, word: int) -> np.float32:

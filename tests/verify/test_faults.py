@@ -37,9 +37,7 @@ def verified(bundle: Path, after_each_pass: bool = False) -> VerifyReport:
 
 def failures(report: VerifyReport) -> dict[str, str]:
     """Failed checks: name -> all that is said."""
-    return {
-        check.name: "\n".join([check.detail, *check.findings]) for check in report.checks if not check.passed
-    }
+    return {check.name: "\n".join([check.detail, *check.findings]) for check in report.checks if not check.passed}
 
 
 def program_of(bundle: Path) -> list[engine.ProgramEntry]:

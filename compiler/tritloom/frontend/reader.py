@@ -121,11 +121,14 @@ def _check_valid(path: Path, external: bool) -> None:
 
 
 def _external_tensors(model: ir.Model) -> list[ir.ExternalTensor]:
-    return [
-        value.const_value
-        for value in model.graph.initializers.values()
-        if isinstance(value.const_value, ir.ExternalTensor)
-    ]
+    """External tensors, of initialisers and of attributes (a Constant node may point to a file too)."""
+    tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
+    roots: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for root in roots:
+        for node in ir.traversal.RecursiveGraphIterator(root):
+            attributes = (attr for attr in node.attributes.values() if isinstance(attr, ir.Attr))
+            tensors += [attr.as_tensor() for attr in attributes if attr.type == ir.AttributeType.TENSOR]
+    return [tensor for tensor in tensors if isinstance(tensor, ir.ExternalTensor)]
 
 
 def read_model(path: Path) -> ir.Model:

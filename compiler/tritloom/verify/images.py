@@ -117,9 +117,7 @@ def _check_run(run: PortRun, limits: KernelLimits) -> str | None:
     return f"{where}: {_differing_trits(run, found, order, limits)}"
 
 
-def _differing_trits(
-    run: PortRun, found: NDArray[np.int8], order: NDArray[np.int64], limits: KernelLimits
-) -> str:
+def _differing_trits(run: PortRun, found: NDArray[np.int8], order: NDArray[np.int64], limits: KernelLimits) -> str:
     differs = found != run.trits
     if not differs.any():
         wanted = pack_linear(run.trits[order], limits.slices, limits.ports)
@@ -234,5 +232,3 @@ def _fields(found: Instruction, wanted: Instruction) -> Iterator[str]:
 def check_images(program: Program) -> list[Check]:
     """Every image of the bundle."""
     return [check_ports(program), check_gains(program), check_embedding(program), check_program(program)]
-
-

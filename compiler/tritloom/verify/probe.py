@@ -110,4 +110,3 @@ def write_probe(subject: Subject, folder: Path) -> tuple[Path, ModuleOp, WeightS
 def _weights_digests(folder: Path, names: Sequence[str] | dict[str, bytes]) -> dict[str, str]:
     files = [f"weights/{name}.bin" for name in names]
     return {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
-

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
@@ -99,9 +100,7 @@ class Reference:
             outputs = dict(zip(fetched, session.run(fetched, feeds), strict=True))
             for name, value in outputs.items():
                 rows[name].append(np.asarray(value).reshape(-1))
-            current = {
-                name: outputs[out].reshape(current[name].shape) for name, out in self.interface.states
-            }
+            current = {name: outputs[out].reshape(current[name].shape) for name, out in self.interface.states}
         values = {name: np.stack(found) for name, found in rows.items() if found}
         values[self.interface.token] = np.asarray(tokens, np.int64)[:, np.newaxis]
         return Recording(values, {name: value.reshape(-1) for name, value in current.items()})
@@ -169,7 +168,7 @@ def _read(path: Path, with_weights: bool) -> onnx.ModelProto:
         return onnx.load(path, load_external_data=with_weights)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", "Give the model with --model.") from error
-    except (ValueError, onnx.checker.ValidationError) as error:
+    except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(f"{path} is no ONNX file: {error}", "Give the model with --model.") from error
 
 

@@ -135,6 +135,8 @@ class QuantizeOp(IRDLOperation):
             raise VerifyException("engine.quantize: eps1 needs eps0")
         if (self.b is not None and engine_length(self.b) != length) or engine_length(self.codes) != length:
             raise VerifyException("engine.quantize: operands and codes differ in length")
+        if any(eps is not None and not eps.value.data >= 0.0 for eps in (self.eps0, self.eps1)):
+            raise VerifyException("engine.quantize: an epsilon must not be negative")
         if self.norm is not None and not self._shares(self.norm):
             raise VerifyException(
                 "engine.quantize: norm must be the factor of a quantize of the same vector, norms and epsilons"
@@ -217,6 +219,8 @@ class LinearOp(IRDLOperation):
             raise VerifyException("engine.linear: src and result differ in length")
         if self.state is not None and length_of(self.state) != length:
             raise VerifyException("engine.linear: state and result differ in length")
+        if self.state is not None and self.next_state is not None and self.state.type != self.next_state.type:
+            raise VerifyException("engine.linear: the state changes its type")
         if isinstance(self.result.type, LogitsType) != (self.kind is EpilogueKind.LOGITS):
             raise VerifyException("engine.linear: the epilogue logits makes !engine.logits, the others vectors")
         check_engine_vector(self, self.lower, length)

@@ -80,6 +80,8 @@ class NormQuantizeOp(IRDLOperation):
             raise VerifyException("tern.norm_quantize: first_gain and eps1 go together")
         if check_elements(self, i8, self.codes) != length:
             raise VerifyException("tern.norm_quantize: operand and codes differ in length")
+        if any(eps is not None and not eps.value.data >= 0.0 for eps in (self.eps0, self.eps1)):
+            raise VerifyException("tern.norm_quantize: an epsilon must not be negative")
         if self.norm is not None and not self._shares(self.norm):
             raise VerifyException(
                 "tern.norm_quantize: norm must be the factor of a norm_quantize of the same vector, norms and epsilons"

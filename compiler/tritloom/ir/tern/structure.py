@@ -85,7 +85,7 @@ class ReturnOp(IRDLOperation):
     name = "tern.return"
     values = var_operand_def()
 
-    assembly_format = "$values attr-dict `:` type($values)"
+    assembly_format = "($values^ `:` type($values))? attr-dict"
     traits = traits_def(IsTerminator())
 
     def __init__(self, values: list[SSAValue]) -> None:
