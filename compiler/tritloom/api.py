@@ -69,7 +69,7 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
 
 def _import_records(imported: Imported) -> list[PassRecord]:
     records = [PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages]
-    return [*records[:-1], replace(records[-1], text=ir_text(imported.module))]
+    return [*records[:-1], replace(records[-1], ops_after=op_count(imported.module), text=ir_text(imported.module))]
 
 
 def _until(stop_after: str | None, lanes: int | None, batch: int | None) -> Sequence[Any]:

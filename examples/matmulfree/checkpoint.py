@@ -16,8 +16,7 @@ from torch import Tensor
 def save_model(model: MatMulFreeLM, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write the parameters in `dtype`; a float16 checkpoint is half the size."""
     tensors: dict[str, Tensor] = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in model.state_dict().items()
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()
     }
     save_file(tensors, path, metadata={"config": json.dumps(asdict(model.config))})
 

@@ -81,9 +81,7 @@ class DecodingStep(MatMulFreeLM):
         self.load_state_dict(source.state_dict())
         bits = {name: m for name, m in self.named_modules() if isinstance(m, BitLinear)}
         for name, bit in bits.items():
-            self.set_submodule(
-                name, NaiveBitLinear(bit) if form == "naive" else BakedBitLinear(bit)
-            )
+            self.set_submodule(name, NaiveBitLinear(bit) if form == "naive" else BakedBitLinear(bit))
         if form == "baked":
             self._freeze_bounds()
 

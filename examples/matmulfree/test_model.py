@@ -107,9 +107,7 @@ def test_clearing_ties_keeps_the_trits() -> None:
     model = make_model()
     head = model.lm_head
     with torch.no_grad():
-        head.weight[0, :8] = (0.5 + torch.linspace(-1, 1, 8) * TIE / 2) * quantize_weights(
-            head.weight
-        )[1]
+        head.weight[0, :8] = (0.5 + torch.linspace(-1, 1, 8) * TIE / 2) * quantize_weights(head.weight)[1]
     before = quantize_weights(head.weight)[0]
     clear_ties(model)
     after, beta = quantize_weights(head.weight)

@@ -97,6 +97,12 @@ class Tile(ModulePass):
         if self.batch is not None:
             kernel = kernel.model_copy(update={"batch": self.batch})
         try:
-            return default_limits(target.model_copy(update={"kernel": kernel}), needs)
+            limits = default_limits(target.model_copy(update={"kernel": kernel}), needs)
         except ValueError as error:
             raise InputError(str(error), "See `tritloom boards show` for what the board takes.") from error
+        if self.batch is not None and limits.batch != self.batch:
+            raise InputError(
+                f"a batch of {self.batch} does not fit {target.name}",
+                f"The largest of its halves that fits is {limits.batch}; without --batch the compiler chooses.",
+            )
+        return limits
