@@ -21,7 +21,15 @@ from .ir import engine, tern
 from .ir.kernel import KernelLimits
 from .ir.mlir import ModuleOp
 from .ir.text import IrSyntaxError, ir_text, parse_ir
-from .passes import CompilerContext, PassObserver, PassRecord, default_passes, parse_passes, run_passes
+from .passes import (
+    CompilerContext,
+    PassObserver,
+    PassRecord,
+    default_passes,
+    op_count,
+    parse_passes,
+    run_passes,
+)
 from .report import Image, PassRow, ReportData, report_files
 from .targets import load_target
 
