@@ -28,7 +28,7 @@ help: ## this list
 
 demo: $(INSTALLED) ## a trained language model, from its ONNX file to text on the emulated board
 	$(BIN)/tritloom compile $(MODEL) --board $(BOARD) -o build/demo --force
-	$(BIN)/tritloom generate build/demo --prompt "$(PROMPT)" -n 64
+	$(BIN)/tritloom generate build/demo --prompt "$(PROMPT)" -n 80 --sample --temperature 0.7 --top-k 40 --seed 1
 	$(BIN)/tritloom verify build/demo --tokens 512
 
 test: $(DEVELOPER) ## the tests that take minutes
