@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from modules import module_text
-from support.synthetic import Shape, synthetic_model
+from support.synthetic import synthetic_model
 from tritloom.ir import engine, numerics
 from tritloom.ir.engine import instruction_ops
 from tritloom.ir.interpreter import Interpreter, Step, Trace
@@ -20,8 +20,8 @@ FUSED = "fuse-norm,fuse-quantize-linear,fuse-gates,merge-linears,absorb-scales"
 STAGES = {"imported": "", "fused": FUSED, "mapped": f"{FUSED},choose-mapping,schedule"}
 
 
-def model(passes: str, shape: Shape = Shape()) -> tuple[ModuleOp, WeightStore]:
-    module, store = synthetic_model(shape, seed=3)
+def model(passes: str) -> tuple[ModuleOp, WeightStore]:
+    module, store = synthetic_model(seed=3)
     if passes:
         run_passes(module, parse_passes(passes), CompilerContext(store=store))
     return module, store

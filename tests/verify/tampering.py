@@ -46,12 +46,12 @@ class Tampered:
         assert text.count(old) == 1, f"{name} holds {old!r} {text.count(old)} times"
         self.write(name, text.replace(old, new).encode())
 
-    def flip_trit(self, port: int, offset: int) -> None:
-        """Change the first trit of one byte of a port image."""
+    def flip_trit(self, port: int, offset: int, digit: int = 0) -> None:
+        """Change one of the five trits of one byte of a port image."""
         name = f"weights/port{port}.bin"
         image = self.read(name)
         digits = DECODE_TABLE[image[offset]].copy()
-        digits[0] = -1 if digits[0] == 1 else digits[0] + 1
+        digits[digit] = -1 if digits[digit] == 1 else digits[digit] + 1
         image[offset] = int(np.flatnonzero((digits == DECODE_TABLE).all(axis=1))[0])
         self.write(name, image)
 

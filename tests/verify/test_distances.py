@@ -32,9 +32,9 @@ def test_a_quarter_off() -> None:
 @pytest.mark.parametrize(
     ("control", "expected"),
     [
-        (of(100, 2e-3, 1e-3), {"disagreements": 150.0, "rms": 3e-3, "bits": 1.5e-3}),
-        (of(4, 2e-3, 1e-3), {"disagreements": 10.0, "rms": 3e-3, "bits": 1.5e-3}),
-        (of(0, 0.0, 0.0), {"disagreements": 3.0, "rms": 1e-6, "bits": 1e-5}),
+        (of(100, 2e-2, 1e-2), {"disagreements": 150.0, "rms": 3e-2, "bits": 1.5e-2}),
+        (of(4, 2e-2, 1e-2), {"disagreements": 10.0, "rms": 3e-2, "bits": 1.5e-2}),
+        (of(0, 0.0, 0.0), {"disagreements": 3.0, "rms": 3.5e-3, "bits": 5e-3}),
     ],
     ids=["many", "few: by chance", "control of zero"],
 )
@@ -42,19 +42,26 @@ def test_limits(control: Distance, expected: dict[str, float]) -> None:
     assert limits(control, 512) == pytest.approx(expected)
 
 
-def test_without_a_control_limits_are_fixed() -> None:
-    assert limits(None, 200) == pytest.approx({"disagreements": 6.0, "rms": 0.02, "bits": 0.05})
+def test_a_float64_control_has_half_of_the_rounding() -> None:
+    assert limits(of(100, 2e-2, 1e-2), 512, double=True)["rms"] == pytest.approx(3e-2 * 2**0.5)
+
+
+def test_few_tokens_or_no_control_leave_coarse_limits() -> None:
+    coarse = {"disagreements": 10.0, "rms": 0.05, "bits": 0.1}
+    assert limits(None, 200) == pytest.approx(coarse)
+    assert limits(of(0, 1e-4, 1e-5), 200) == pytest.approx(coarse)
+    assert limits(of(0, 0.1, 0.1), 200) == pytest.approx({"disagreements": 10.0, "rms": 0.15, "bits": 0.15})
 
 
 def test_what_exceeds_is_named() -> None:
     random = np.random.default_rng(1)
-    wanted = random.standard_normal((50, 20)).astype(np.float32)
-    near = wanted + random.standard_normal(wanted.shape) * 1e-4
-    far = (wanted + random.standard_normal(wanted.shape) * 1e-3).astype(np.float32)
-    found = measure(far, wanted, near, list(range(20)) * 2)
+    wanted = random.standard_normal((512, 20)).astype(np.float32)
+    near = (wanted + random.standard_normal(wanted.shape) * 1e-3).astype(np.float32)
+    far = (wanted + random.standard_normal(wanted.shape) * 1e-2).astype(np.float32)
+    found = measure(far, wanted, near, [0] * 512)
     assert not found.passed
-    assert any(text.startswith("rms ") and " exceeds " in text for text in found.exceeded)
-    assert measure(near.astype(np.float32), wanted, near, []).passed
+    assert any(text.startswith("rms ") and " exceeds 0.0035" in text for text in found.exceeded)
+    assert measure(near, wanted, far, [0] * 512).passed
 
 
 def test_nan_never_passes() -> None:

@@ -223,10 +223,10 @@ def test_u_and_v_swapped_in_a_pass(bundle: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_padding_trit(tampered: Tampered) -> None:
-    """Zero trits beyond a row's end reach the array too."""
-    length = 128
-    last = (slices_of(length) - 1) * 16 + 15  # of the first row: trits 95, 111 belong to it, 127 does, 143 does not
-    image = tampered.read("weights/port0.bin")
-    assert image[last] != 0
-    tampered.flip_trit(port=0, offset=last)
-    assert "@layers.0.attn.i_proj" in failures(verified(tampered.root))["weight images"]
+    """Trits beyond a row's end meet codes that are zero: the numbers stay right, and the image is still wrong."""
+    offset = (slices_of(128) - 1) * 16 + 15  # row 0, columns 95, 111, 127, and two beyond its 128
+    tampered.flip_trit(port=0, offset=offset, digit=4)
+    found = failures(verified(tampered.root))
+    assert set(found) == {"weight images"}
+    assert "@layers.0.attn.i_proj" in found["weight images"]
+    assert "padding of port0 is not zero" in found["weight images"]

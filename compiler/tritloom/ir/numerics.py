@@ -36,9 +36,10 @@ def sum128(values: F32) -> F32:
     length = values.shape[-1]
     padding = -length % PARTIAL_SUMS
     widths = [(0, 0)] * (values.ndim - 1) + [(0, padding)]
-    chunks = np.pad(values, widths).reshape(*values.shape[:-1], -1, PARTIAL_SUMS)
+    count = (length + padding) // PARTIAL_SUMS
+    chunks = np.pad(values, widths).reshape(*values.shape[:-1], count, PARTIAL_SUMS)
     partial = np.zeros((*values.shape[:-1], PARTIAL_SUMS), np.float32)
-    for chunk in range(chunks.shape[-2]):
+    for chunk in range(count):
         partial = partial + chunks[..., chunk, :]
     width = PARTIAL_SUMS // 2
     while width:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import Final
 
@@ -9,8 +10,8 @@ from .engine import Engine
 from .mlir import Builtin, Context, ModuleOp, ParseError, Parser, Printer, VerifyException
 from .tern import Tern
 
-
 _LINE: Final = 110
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class IrSyntaxError(ValueError):
@@ -36,6 +37,7 @@ def parse_ir(text: str, name: str = "<input>") -> ModuleOp:
     Raises:
         IrSyntaxError: with file, line and a caret.
     """
+    _check_strings(text, name)
     context = Context()
     load_dialects(context)
     try:
@@ -47,6 +49,18 @@ def parse_ir(text: str, name: str = "<input>") -> ModuleOp:
     except VerifyException as error:
         raise IrSyntaxError(f"{name}: {error}{_culprit(module)}") from error
     return module
+
+
+def _check_strings(text: str, name: str) -> None:
+    """Refuse a string that is not closed on its line: xDSL's lexer would search for its end for hours.
+
+    Raises:
+        IrSyntaxError: with file and line.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        rest = _STRING.sub("", line)
+        if '"' in rest.partition("//")[0]:
+            raise IrSyntaxError(f"{name}:{number}: a string is not closed\n{line[:_LINE]}")
 
 
 def _culprit(module: ModuleOp) -> str:

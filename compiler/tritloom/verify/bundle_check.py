@@ -289,6 +289,7 @@ def _drift_check(drift: Drift, control: str) -> Check:
         "bits_per_token": ours.bits_per_token,
         "bits_per_token_onnxruntime": drift.reference_bits,
         "control": control,
+        **{f"limit_{name}": limit for name, limit in drift.limits.items()},
     }
     if other is not None:
         figures |= {
@@ -298,7 +299,12 @@ def _drift_check(drift: Drift, control: str) -> Check:
             "control_bits_per_token": other.bits_per_token,
         }
     bits = f"{ours.bits_per_token:.4f} bits per token, onnxruntime {drift.reference_bits:.4f}"
-    notes = [f"ours: {ours.text()}", f"control ({control}): {other.text() if other is not None else 'fixed limits'}"]
+    limits = drift.limits
+    notes = [
+        f"ours: {ours.text()}",
+        f"control ({control}){f': {other.text()}' if other is not None else ''}",
+        f"limits: {limits['disagreements']:.0f} differ, {limits['rms']:.1e} rms, {limits['bits']:.1e} bits",
+    ]
     return Check("global", drift.passed, bits, figures, [*drift.exceeded, *notes])
 
 

@@ -18,11 +18,16 @@ Array = NDArray[Any]
 
 FACTOR: Final = 1.5
 """Our distance may be this much larger than the control's."""
-_RMS_FLOOR: Final = 1e-6
-_BITS_FLOOR: Final = 1e-5
-"""Below these, distances are float32 rounding: of the logits themselves, of a token's code length."""
+SINGLE: Final = math.sqrt(2.0)
+"""Of two float32 evaluations both round; beside float64 only onnxruntime does, so that control is this much nearer."""
+ENOUGH: Final = 512
+"""Fewer tokens hold too few codes near a tie for a comparison of distances."""
 _SIGMAS: Final = 3.0
-_UNCONTROLLED: Final = {"rms": 0.02, "bits": 0.05, "disagreements": 0.03}
+_FLOOR: Final = {"rms": 3.5e-3, "bits": 5e-3}
+"""What a few codes on the other side of a tie amount to; the control may happen to have none."""
+_COARSE: Final = {"rms": 0.05, "bits": 0.1}
+"""The same over few tokens, or without a control."""
+_COARSE_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Drift:
     ours: Distance
     control: Distance | None
     reference_bits: float
+    limits: dict[str, float]
     exceeded: tuple[str, ...]
 
     @property
@@ -90,29 +96,32 @@ def distance(logits: Array, reference: Array, following: Sequence[int]) -> Dista
     )
 
 
-def limits(control: Distance | None, tokens: int) -> dict[str, float]:
-    """Largest distances allowed: 1.5 times the control's, or more where that is less than chance or rounding.
+def limits(control: Distance | None, tokens: int, double: bool = False) -> dict[str, float]:
+    """Largest distances allowed: 1.5 times the control's, or more where that is less than chance.
 
-    A count c of rare disagreements varies by its own root, so it is granted three of these; a control of 0 allows 3.
+    `double` says that the control is a float64 evaluation. A count c of rare disagreements varies by its own root: it
+    is granted three of these, and a control of 0 allows 3.
     """
-    if control is None:
-        return {**_UNCONTROLLED, "disagreements": _UNCONTROLLED["disagreements"] * tokens}
-    count = control.disagreements
+    few = tokens < ENOUGH or control is None
+    floor = _COARSE if few else _FLOOR
+    count = control.disagreements if control is not None else 0
+    factor = FACTOR * (SINGLE if double else 1.0)
+    by_chance = max(factor * count, count + _SIGMAS * math.sqrt(max(count, 1)))
     return {
-        "disagreements": max(FACTOR * count, count + _SIGMAS * math.sqrt(max(count, 1))),
-        "rms": max(FACTOR * control.rms, _RMS_FLOOR),
-        "bits": max(FACTOR * control.bits, _BITS_FLOOR),
+        "disagreements": max(by_chance, _COARSE_SHARE * tokens) if few else by_chance,
+        "rms": max(factor * control.rms if control is not None else 0.0, floor["rms"]),
+        "bits": max(factor * control.bits if control is not None else 0.0, floor["bits"]),
     }
 
 
 def measure(logits: Array, reference: Array, control: Array | None, following: Sequence[int]) -> Drift:
-    """Compare our distance from onnxruntime with the control's."""
+    """Compare our distance from onnxruntime with the control's, which is float64 or another float32 evaluation."""
     ours = distance(logits, reference, following)
     other = distance(control, reference, following) if control is not None else None
-    allowed = limits(other, ours.tokens)
+    allowed = limits(other, ours.tokens, control is not None and control.dtype == np.float64)
     found = {"disagreements": float(ours.disagreements), "rms": ours.rms, "bits": ours.bits}
     exceeded = tuple(
         f"{name} {value:.3g} exceeds {allowed[name]:.3g}" for name, value in found.items() if not value <= allowed[name]
     )
     bits = float(code_lengths(reference, following).mean()) if len(following) else 0.0
-    return Drift(ours, other, bits, exceeded)
+    return Drift(ours, other, bits, allowed, exceeded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,7 +115,7 @@ class Reference:
     def _session(self, wanted: Sequence[str], once: bool = False) -> Any:
         """A session that gives `wanted`; for a single step (`once`), or for many: with constants computed once."""
         try:
-            if once and not self._double:
+            if not self._double and (once or self.weight_bytes > LARGEST):
                 return _open(_with_outputs(_read(self.path, with_weights=False), wanted), self.path.parent)
             model = _read(self.path, with_weights=True)
             if self._double:
@@ -128,6 +129,11 @@ class Reference:
             ) from error
 
     # -- the graph
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the constants, as float32."""
+        return sum(4 * math.prod(tensor.dims) for tensor in self.graph.initializer)
 
     def producer(self, tensor: str) -> onnx.NodeProto | None:
         """The node that computes a tensor."""
@@ -158,6 +164,8 @@ class Reference:
         return None
 
 
+LARGEST = 1 << 30
+"""Bytes of constants; a graph with more is run as it is, from its own file."""
 _DEPTH = 8
 _SCALINGS = frozenset({"Mul", "Div", "Add", "Cast", "Reshape", "Squeeze", "Identity"})
 _BEHIND_ROUND = frozenset({"Round", "Clip", "Min", "Max", "Cast", "Mul", "Div", "Identity", "Transpose"})

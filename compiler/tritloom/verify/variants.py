@@ -21,12 +21,10 @@ from ..ir import tern
 from ..ir.bindings import bound_tensor
 from ..ir.mlir import ModuleOp
 from .local import LocalResult, check_local, needed_tensors
-from .reference import Interface, Recording, Reference
+from .reference import LARGEST, Interface, Recording, Reference
 from .weights import CachedStore, WeightsResult, constant
 
 GAIN_FACTOR: Final = 2.0**-6
-_LARGEST: Final = 1 << 30
-"""Bytes of a file of which a variant is written."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def small_gains(
 ) -> LocalTest | None:
     """The local test of the same graph with small gains; None where it has no gains, or is too large to be copied."""
     names = gain_names(module, reference)
-    if not names or reference.path.stat().st_size > _LARGEST:
+    if not names or reference.weight_bytes > LARGEST:
         return None
     model = onnx.load(reference.path)
     for tensor in model.graph.initializer:
