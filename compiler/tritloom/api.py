@@ -20,6 +20,7 @@ from .frontend import Imported, import_onnx
 from .ir import engine, tern
 from .ir.kernel import KernelLimits
 from .ir.mlir import ModuleOp
+from .ir.store import UnknownSymbol
 from .ir.text import IrSyntaxError, ir_text, parse_ir
 from .passes import (
     CompilerContext,
@@ -116,7 +117,10 @@ def _report(
         board=figures.board_title,
         passes=[PassRow(record.name, record.ops_before, record.ops_after, record.seconds) for record in records],
         estimate=figures,
-        images=[Image(name, f"weights/{name}.bin", len(data), hashlib.sha256(data).hexdigest()) for name, data in images.data.items()],
+        images=[
+            Image(name, f"weights/{name}.bin", len(data), hashlib.sha256(data).hexdigest())
+            for name, data in images.data.items()
+        ],
         program=[line.text for line in listing(imported.module)],
         version=__version__,
         facts={"ternary weights": f"{trits:,}", "instructions": str(engine.instruction_count(imported.module))},
@@ -202,6 +206,6 @@ def optimise(
         context.store = import_onnx(model).store
     try:
         run_passes(module, passes, context, [observer] if observer is not None else [])
-    except KeyError as error:
+    except UnknownSymbol as error:
         raise InputError(str(error), "Give the model with --model.") from error
     return module

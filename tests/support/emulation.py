@@ -99,6 +99,4 @@ class Emulation:
         lib.tritloom_set_flush(0)
         error = (lib.tritloom_emulate_error() or b"").decode() if returned else ""
         out = [int(token) for token in arrays["tokens_out"][: call.count]]
-        return Outcome(
-            returned, error, call.status, out, arrays["logits"], arrays["state"], arrays["topk"], traces
-        )
+        return Outcome(returned, error, call.status, out, arrays["logits"], arrays["state"], arrays["topk"], traces)

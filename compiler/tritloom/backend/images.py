@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import TritloomError
 from ..ir import engine, tern
 from ..ir.encoding import ZERO_BYTE, pack_linear, pad_page
 from ..ir.kernel import KernelLimits
@@ -71,11 +72,29 @@ def _embedding(module: ModuleOp, store: WeightStore) -> tuple[bytes, tern.TableO
     return padded.tobytes(), table, padded.shape[1]
 
 
+def _check_lengths(entries: list[engine.ProgramEntry], ports: list[bytes], gains: bytes, limits: KernelLimits) -> None:
+    """The images must be as long as what the program takes of them: the kernel would hang otherwise.
+
+    Raises:
+        TritloomError: they are not, a fault of the compiler.
+    """
+    beats = sum(engine.port_beats(entry.op, limits.slices) for entry in entries)
+    words = sum(engine.gain_words(entry.op, limits.lanes) for entry in entries)
+    wanted = [beats * limits.port_bits // 8] * limits.ports + [words * limits.lanes * 4]
+    if (made := [len(image) for image in [*ports, gains]]) != wanted:
+        raise TritloomError(f"images of {made} bytes for a program that takes {wanted}", "Report this with the model.")
+
+
 def build_images(module: ModuleOp, store: WeightStore, limits: KernelLimits) -> Images:
-    """All images of a scheduled module."""
+    """All images of a scheduled module.
+
+    Raises:
+        TritloomError: an image is not as long as what the program takes of it.
+    """
     entries = engine.assemble(module)
     ports = _port_images(entries, module, store, limits)
     gains = _gain_image(entries, module, store, limits.lanes)
+    _check_lengths(entries, ports, gains, limits)
     embedding, table, row_bytes = _embedding(module, store)
     data = {f"port{index}": pad_page(image, ZERO_BYTE) for index, image in enumerate(ports)}
     data["gains"] = pad_page(gains, 0)
