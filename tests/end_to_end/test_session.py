@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from tritloom.api import compile_model
 from tritloom.errors import InputError
 from tritloom.ir.interpreter import Interpreter
-from tritloom.runtime import Session, load
+from tritloom.runtime import Bundle, Session, load
 from tritloom.verify.device import Expected, check_traces, same_bits
 
-from .conftest import FIXTURES, Compiled
+from .conftest import EXAMPLE, FIXTURES, Compiled
 
 PROMPT = [0, 812, 33, 7, 1999, 64, 64]
 
@@ -108,6 +109,28 @@ def test_one_kernel_runs_a_second_model(baked: Compiled, tmp_path: Path) -> None
     first = Expected.of(baked.module, baked.store, PROMPT)
     changed = Expected.of(second.module, second.store, PROMPT)
     assert not same_bits(first.logits, changed.logits)
+
+
+def test_the_examples_kernel_runs_a_smaller_model(baked: Compiled, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    compile_model(EXAMPLE / "model.onnx", "kv260", large)
+    small = Compiled.of(FIXTURES / "tiny-baked.onnx", "kv260", tmp_path / "small", overlay=large)
+    assert small.bundle.kernel.hash == Bundle.open(large).kernel.hash != baked.bundle.kernel.hash
+    sources = {path.relative_to(large) for path in (large / "hls").rglob("*") if path.is_file()}
+    differing = {path.name for path in sources if (large / path).read_bytes() != (small.root / path).read_bytes()}
+    assert differing == {"program.h"}, "the listing alone depends on the model"
+    expected = Expected.of(small.module, small.store, PROMPT)
+    check = check_traces(small.bundle, expected, PROMPT, stepwise=False)
+    assert check.passed, check.lines()
+
+
+def test_a_model_beyond_an_existing_kernel_is_refused(baked: Compiled, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        compile_model(EXAMPLE / "model.onnx", "kv260", tmp_path / "large", overlay=baked.root)
+    assert refused.value.message == (
+        "the model exceeds the kernel's limits: k_max 1024 > 560, vector_words 1792 > 1024, state_words 2304 > 1024"
+    )
+    assert not (tmp_path / "large").exists()
 
 
 def test_a_program_is_refused_by_another_kernel(baked: Compiled, tmp_path: Path) -> None:
