@@ -63,68 +63,49 @@ class FunctionAttr(EnumAttribute[FunctionKind], SpacedOpaqueSyntaxAttribute):
     name = "engine.function"
 
 
-def _parse_length(parser: AttrParser) -> list[Attribute]:
-    with parser.in_angle_brackets():
-        return [IntAttr(parser.parse_integer())]
+class _LengthType(ParametrizedAttribute, TypeAttribute):
+    """A type with a number of elements: `!engine.<name><length>`.
 
+    Subclasses declare `length` again: xDSL compares the fields of the class itself, not those of its bases.
+    """
 
-def _check_length(length: IntAttr) -> None:
-    if length.data < 1:
-        raise VerifyException(f"a vector has at least one element, not {length.data}")
+    length: IntAttr
+
+    def verify(self) -> None:
+        if self.length.data < 1:
+            raise VerifyException(f"a vector has at least one element, not {self.length.data}")
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
+        with parser.in_angle_brackets():
+            return [IntAttr(parser.parse_integer())]
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f"<{self.length.data}>")
 
 
 @irdl_attr_definition
-class VectorType(ParametrizedAttribute, TypeAttribute):
+class VectorType(_LengthType):
     """A float32 vector in the engine's vector memory, one a position."""
 
     name = "engine.vector"
     length: IntAttr
 
-    def verify(self) -> None:
-        _check_length(self.length)
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
-        return _parse_length(parser)
-
-    def print_parameters(self, printer: Printer) -> None:
-        printer.print_string(f"<{self.length.data}>")
-
 
 @irdl_attr_definition
-class CodesType(ParametrizedAttribute, TypeAttribute):
+class CodesType(_LengthType):
     """int8 codes in a code slot, with their scale."""
 
     name = "engine.codes"
     length: IntAttr
 
-    def verify(self) -> None:
-        _check_length(self.length)
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
-        return _parse_length(parser)
-
-    def print_parameters(self, printer: Printer) -> None:
-        printer.print_string(f"<{self.length.data}>")
-
 
 @irdl_attr_definition
-class LogitsType(ParametrizedAttribute, TypeAttribute):
+class LogitsType(_LengthType):
     """Values that leave the engine row by row: to the argmax, the top-k list and, on request, the memory."""
 
     name = "engine.logits"
     length: IntAttr
-
-    def verify(self) -> None:
-        _check_length(self.length)
-
-    @classmethod
-    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
-        return _parse_length(parser)
-
-    def print_parameters(self, printer: Printer) -> None:
-        printer.print_string(f"<{self.length.data}>")
 
 
 @irdl_attr_definition
