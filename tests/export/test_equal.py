@@ -18,6 +18,8 @@ from tritloom.ir.tern import TableOp, WeightOp
 
 FORMS = (False, True)
 LAYERS = 3
+LOWER_BOUNDS_IN_GRAPH = {"Softmax", "CumSum", "Gather", "Squeeze", "Slice", "Sub", "Reshape", "Constant", "Cast"}
+"""What torch computes lower bounds with in a naive export."""
 
 
 def weights_of(imported: Imported) -> list[WeightOp]:
@@ -69,23 +71,21 @@ def test_naive_and_baked_are_one_model(tmp_path: Path) -> None:
     assert [op.sym_name.data for op in weights_of(baked)] == [op.sym_name.data for op in weights_of(quantised)]
     assert len(weights_of(baked)) == 6 * LAYERS + 1
     for one, other in zip(weights_of(baked), weights_of(quantised), strict=True):
-        assert one.trits_hash == other.trits_hash
+        assert one.hash == other.hash
         np.testing.assert_array_max_ulp(np.float32(one.scale.value.data), np.float32(other.scale.value.data), maxulp=4)
 
 
 def test_the_graph_is_the_one_that_torch_writes(tmp_path: Path, repository: Path) -> None:
-    """The same nodes in the same order as the committed export of a two-layer model, but for the type of the table."""
+    """The same kinds of nodes, as many of each, as in the committed export of a two-layer model."""
     path = tmp_path / "model.onnx"
     values = {name: array for name, array in tensors().items() if not name.startswith("model.layers.2.")}
     values["model.lower_bounds"] = values["model.lower_bounds"][:2]
     for naive, form in ((False, "baked"), (True, "naive")):
-        export_checkpoint(
-            make_checkpoint(tmp_path / form, values, num_hidden_layers=2), path, naive=naive, force=True
-        )
+        export_checkpoint(make_checkpoint(tmp_path / form, values, num_hidden_layers=2), path, naive=naive, force=True)
         ours = Counter(node.op_type for node in onnx.load(path).graph.node)
         torchs = Counter(node.op_type for node in onnx.load(repository / f"tests/fixtures/tiny-{form}.onnx").graph.node)
-        lower_bounds = {} if form == "baked" else Counter(torchs - ours)
-        assert ours == torchs - Counter(lower_bounds)
+        assert ours - torchs == Counter()
+        assert set(torchs - ours) <= (LOWER_BOUNDS_IN_GRAPH if form == "naive" else set())
 
 
 @pytest.mark.parametrize("naive", FORMS)
@@ -187,9 +187,7 @@ def test_intermediate_size_by_the_rule(tmp_path: Path) -> None:
     assert read_config(make_checkpoint(tmp_path, hidden_size=1024, intermediate_size=100)).intermediate == 100
 
 
-@pytest.mark.parametrize(
-    ("hidden", "layers", "wanted"), [(1024, 24, 341.05), (2048, 24, 1298.7), (2560, 32, 2619.5)]
-)
+@pytest.mark.parametrize(("hidden", "layers", "wanted"), [(1024, 24, 341.05), (2048, 24, 1298.7), (2560, 32, 2619.5)])
 def test_ternary_weights_of_the_released_models(tmp_path: Path, hidden: int, layers: int, wanted: float) -> None:
     changes = {"hidden_size": hidden, "num_hidden_layers": layers, "vocab_size": 32000, "intermediate_size": None}
     assert read_config(make_checkpoint(tmp_path, **changes)).ternary_weights / 1e6 == pytest.approx(wanted, abs=0.06)
