@@ -43,13 +43,22 @@ def refusal(folder: Path, output: Path | None = None, **options: Any) -> tuple[s
             'supported: "hgrn_bit", the MatMul-free LM (HGRNBitForCausalLM); export other models to ONNX yourself',
         ),
         ({"hidden_size": None}, "DIR/config.json has no 'hidden_size'", FETCH_CONFIG),
-        ({"hidden_size": "32"}, 'DIR/config.json: hidden_size is "32", not a positive whole number', FETCH_CONFIG),
         (
-            {"num_hidden_layers": 0},
-            "DIR/config.json: num_hidden_layers is 0, not a positive whole number",
+            {"hidden_size": "32"},
+            'DIR/config.json: hidden_size is "32", not a whole number from 1 to 16,777,216',
             FETCH_CONFIG,
         ),
-        ({"rms_norm_eps": -1}, "DIR/config.json: rms_norm_eps is -1, not a positive number", FETCH_CONFIG),
+        (
+            {"num_hidden_layers": 0},
+            "DIR/config.json: num_hidden_layers is 0, not a whole number from 1 to 1,024",
+            FETCH_CONFIG,
+        ),
+        ({"rms_norm_eps": -1}, "DIR/config.json: rms_norm_eps is -1, not a number from 0 to 1,000", FETCH_CONFIG),
+        (
+            {"hidden_ratio": 1e308},
+            "DIR/config.json: hidden_ratio is 1e+308, not a number from 0 to 1,000",
+            FETCH_CONFIG,
+        ),
         ({"use_lower_bound": 1}, "DIR/config.json: use_lower_bound is 1, not true or false", FETCH_CONFIG),
         ({"bos_token_id": 96}, "DIR/config.json: bos_token_id is 96, not a token below 96", FETCH_CONFIG),
         (
@@ -146,6 +155,10 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def longer(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"end")
+
+
 def cut_header(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
@@ -194,6 +207,8 @@ DAMAGED_HEADER = "DIR/model.safetensors is no safetensors file: its header is da
         (pointer, "DIR/model.safetensors is no safetensors file"),
         (pickle, "DIR/model.safetensors is no safetensors file"),
         (no_json, DAMAGED_HEADER),
+        (longer, "DIR/model.safetensors is damaged: 3 bytes follow its last tensor"),
+        (with_entry(data_offsets=[0, 64]), "DIR/model.safetensors is damaged: its tensors overlap, or leave gaps"),
         (with_entry(shape=[31]), DAMAGED_HEADER),
         (with_entry(shape=[-32]), DAMAGED_HEADER),
         (with_entry(shape=32), DAMAGED_HEADER),
@@ -210,6 +225,26 @@ def test_damaged_safetensors(tmp_path: Path, damage: Callable[[Path], None], mes
     damage(path)
     expected = message.format(size=path.stat().st_size, whole=whole, header=header)
     assert refusal(folder) == (expected, CUT_OFF)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_changed_bytes_end_in_success_or_a_clear_error(tmp_path: Path, seed: int) -> None:
+    """Bytes of the header, or of config.json, are replaced by others that JSON likes."""
+    random = np.random.default_rng(seed)
+    folder = make_checkpoint(tmp_path)
+    path = folder / ("config.json" if seed % 4 == 0 else "model.safetensors")
+    data = bytearray(path.read_bytes())
+    end = len(data) if seed % 4 == 0 else int.from_bytes(data[:8], "little") + 8
+    for at in random.integers(0, end, 1 + seed // 8):
+        data[at] = random.choice(np.frombuffer(b'0159-eE".,:[]{}nN \\\xff\x00', np.uint8))
+    path.write_bytes(bytes(data))
+    error: InputError | None = None
+    try:
+        export_checkpoint(folder, folder / "out" / "model.onnx")
+    except InputError as refused:
+        error = refused
+    assert (folder / "out" / "model.onnx").is_file() == (error is None)
+    assert error is None or (str(folder) in error.message and error.hint)
 
 
 def test_no_weights(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,9 @@ from ..errors import InputError
 SUPPORTED: Final = "hgrn_bit"
 
 _FETCH_AGAIN: Final = "fetch the file again, or copy it from the model that was trained"
-_MISSING: Final = object()
+_LARGEST_SIZE: Final = 1 << 24
+_MOST_LAYERS: Final = 1024
+_LARGEST_RATIO: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,20 @@ class _Fields:
     def refuse(self, name: str, why: str) -> InputError:
         return InputError(f"{self.path}: {name} is {json.dumps(self.entries.get(name))}, {why}", _FETCH_AGAIN)
 
-    def size(self, name: str, default: object = _MISSING) -> int:
+    def size(self, name: str, default: int | None = None, most: int = _LARGEST_SIZE) -> int:
         value = self.entries.get(name)
-        if value is None and isinstance(default, int):
+        if value is None and default is not None:
             return default
         if value is None:
             raise InputError(f"{self.path} has no '{name}'", _FETCH_AGAIN)
-        if type(value) is not int or not 0 < value < 2**31:
-            raise self.refuse(name, "not a positive whole number")
+        if type(value) is not int or not 0 < value <= most:
+            raise self.refuse(name, f"not a whole number from 1 to {most:,}")
         return value
 
     def number(self, name: str, default: float) -> float:
         value = self.entries.get(name, default)
-        if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
-            raise self.refuse(name, "not a positive number")
+        if type(value) not in (int, float) or not 0 < value <= _LARGEST_RATIO:
+            raise self.refuse(name, f"not a number from 0 to {_LARGEST_RATIO:,}")
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
@@ -132,7 +133,7 @@ def _config(fields: _Fields) -> Config:
         vocab=vocab,
         hidden=hidden,
         inner=inner,
-        layers=fields.size("num_hidden_layers"),
+        layers=fields.size("num_hidden_layers", most=_MOST_LAYERS),
         intermediate=fields.size("intermediate_size", 256 * -(-int(hidden * ratio * 2 / 3) // 256)),
         eps=fields.number("rms_norm_eps", 1e-6),
         lower_bounds=lower_bounds,

@@ -179,7 +179,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no safetensors file: its header is damaged", _FETCH_AGAIN) from error
-    _check_length(path, header, 8 + length, size)
+    _check_extent(path, header, 8 + length, size)
     return tensors
 
 
@@ -189,13 +189,19 @@ def _stored(name: str, path: Path, entry: dict[str, Any], data: int) -> StoredTe
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
         raise ValueError(name)
     width = (WIDTHS | OTHER_WIDTHS).get(dtype)
-    if width is not None and end - begin != math.prod(shape) * width:
+    if end < begin or (width is not None and end - begin != math.prod(shape) * width):
         raise ValueError(name)
     return StoredTensor(name, path, dtype, shape, data + begin)
 
 
-def _check_length(path: Path, header: dict[str, Any], data: int, size: int) -> None:
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    needed = data + max(ends, default=0)
-    if needed > size:
-        raise InputError(f"{path} is truncated: it has {size:,} bytes of {needed:,}", _FETCH_AGAIN)
+def _check_extent(path: Path, header: dict[str, Any], data: int, size: int) -> None:
+    """Check that the tensors lie one behind another and fill the file, as the format demands."""
+    end = 0
+    for begin, after in sorted(entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"):
+        if begin != end:
+            raise InputError(f"{path} is damaged: its tensors overlap, or leave gaps", _FETCH_AGAIN)
+        end = after
+    if data + end > size:
+        raise InputError(f"{path} is truncated: it has {size:,} bytes of {data + end:,}", _FETCH_AGAIN)
+    if data + end < size:
+        raise InputError(f"{path} is damaged: {size - data - end:,} bytes follow its last tensor", _FETCH_AGAIN)
