@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "ir": set(),
     "targets": {"errors", "resources"},
     "frontend": {"ir", "errors"},
+    "export": {"errors"},
     "analysis": {"ir", "targets", "errors"},
     "passes": {"ir", "targets", "analysis", "errors"},
     "backend": {"ir", "targets", "analysis", "report", "runtime", "resources", "errors"},

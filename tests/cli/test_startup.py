@@ -24,7 +24,9 @@ def imported(*arguments: str) -> set[str]:
     return set(ran.stdout.splitlines()[-1].split(","))
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("compile", "--help"), ("doctor", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("compile", "--help"), ("export", "--help"), ("doctor", "--help")]
+)
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not imported(*arguments) & HEAVY
 

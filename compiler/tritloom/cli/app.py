@@ -11,13 +11,14 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import boards, compile_, doctor, estimate, passes, run, verify
+from . import boards, compile_, doctor, estimate, export, passes, run, verify
 from .options import Debug, Settings
 from .problems import exit_code, show
 
 EPILOG = "Exit codes: 0 done, 1 failed, 2 the input is at fault."
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "export": export.export,
     "compile": compile_.compile_,
     "estimate": estimate.estimate,
     "verify": verify.verify,
