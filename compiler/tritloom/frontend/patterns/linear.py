@@ -123,15 +123,15 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
             node, "it is not one vector times a matrix", "export one decoding step, activations [1, K] first"
         )
     activations, weights, transposed = found
+    *_, (inner, in_front) = factors_in_front(graph, activations)
+    codes = quantizer.match(graph, quantizer.codes_behind(graph, inner))
+    if isinstance(codes, Refusal):
+        return codes
     matrix = _weights(graph, node, weights, transposed)
     if isinstance(matrix, Refusal):
         return matrix
     if matrix is None:
         return Refusal(node, "its weights are computed in a way that is not recognised", _WEIGHTS_INSTEAD)
-    *_, (inner, in_front) = factors_in_front(graph, activations)
-    codes = quantizer.match(graph, quantizer.codes_behind(graph, inner))
-    if isinstance(codes, Refusal):
-        return codes
     if codes is None:
         return Refusal(node, "its activations are float: no absmax quantiser is in front of it", _INSTEAD)
     if matrix.source.cols > _LONGEST_SUM:
@@ -188,12 +188,13 @@ def match(graph: Graph, value: ir.Value) -> LinearMatch | Refusal | None:
     node = graph.producer(root, *PRODUCTS)
     if node is None:
         return None
+    at_root = root is value or graph.producer(value, "Cast") is not None
     product = _product(graph, node)
     if isinstance(product, Refusal):
-        return product if root is value else None
+        return product if at_root else None
     whole = outside.times(product.factor)
     if not _rescaled(graph, product, whole):
-        return _unscaled(node) if root is value else None
+        return _unscaled(node) if at_root else None
     source = product.matrix.source
     stored, digest = graph.ternary_facts(source)
     scale, row_scales = _scales(graph, product, whole, stored)

@@ -1,8 +1,8 @@
 """A ternary matrix as the operand of a product.
 
 Accepted: an initialiser of trits (int2 to int32, float) or of {-s, 0, +s}, one s or one a row, behind Cast and
-Transpose (torch, baked); float masters with absmean quantisation, as torch dynamo writes it: Abs, ReduceMean,
-Squeeze, Clip = beta; Div, Round, Clip, Mul by beta (legacy: Reciprocal and Mul, then Div); masters rounded on a constant step;
+Transpose (torch, baked); float masters with absmean quantisation (torch dynamo: Abs, ReduceMean, Squeeze, Clip = beta;
+Div, Round, Clip, Mul by beta; legacy: Reciprocal and Mul, then Div); masters rounded on a constant step;
 DequantizeLinear, perhaps with Clip and QuantizeLinear in front (quantisers, brevitas QCDQ); Quant, IntQuant and
 BipolarQuant (QONNX); the packed matrix of MatMulNBits (onnxruntime).
 Not a row of the table: `linear` asks for it.
