@@ -1,8 +1,8 @@
 """SiLU: `x * sigmoid(x)`.
 
-torch.onnx.export writes Sigmoid and Mul, or x / (1 + exp(-x)) where the model spells it so; opset 24 has Swish, taken by
-the elementwise path. A product with another factor between, `(n*h) * sigmoid(h)`, is left as it is: which product is
-the gate is for the passes to say.
+torch.onnx.export writes Sigmoid and Mul, or x / (1 + exp(-x)) where the model spells it so; opset 24 has Swish, taken
+by the elementwise path. A product with another factor between, `(n*h) * sigmoid(h)`, is left as it is: which product
+is the gate is for the passes to say.
 """
 
 from __future__ import annotations
