@@ -134,10 +134,9 @@ class Emitter:
 
     def vector(self, constant: Constant) -> str:
         """Symbol of a constant vector."""
-        if ("vector", constant.name) not in self._names:
-            constant.finite_vector()
+        values = constant.finite_vector()
         return self._symbol(
-            ("vector", constant.name),
+            ("vector", constant.name, values.tobytes()),
             constant.name,
             constant.finite_vector,
             lambda name: VectorOp(name, constant.size),

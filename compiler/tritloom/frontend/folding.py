@@ -16,7 +16,7 @@ from .constants import Constant, constant_from, constant_of
 from .graph import Graph
 
 _LARGEST: Final = 1 << 20
-_PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv", "MatMulInteger"})
+_PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv", "MatMulInteger", "ConvInteger"})
 _RANDOM: Final = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial"})
 
 
@@ -106,6 +106,12 @@ def _feeds_product(graph: Graph) -> set[ir.Node]:
     return found
 
 
+def _of_vectors(graph: Graph, node: ir.Node) -> bool:
+    """Whether a node computes scales: no matrix goes into it."""
+    shapes = [graph.shape(value) for value in node.inputs if value is not None]
+    return all(shape is not None and sum(dim != 1 for dim in shape) < 2 for shape in shapes)
+
+
 def fold_constants(graph: Graph) -> int:
     """Fold what can be folded, into `graph.constants`. Returns how many nodes became constants."""
     for node in graph.model.graph:
@@ -114,7 +120,9 @@ def fold_constants(graph: Graph) -> int:
     folded = sum(node.op_type == "Constant" for node in graph.model.graph)
     weights = _feeds_product(graph)
     for node in graph.model.graph:
-        if node.domain or node in weights or node.outputs[0] in graph.constants or node.op_type in _RANDOM:
+        if node.domain or node.outputs[0] in graph.constants or node.op_type in _RANDOM:
+            continue
+        if node in weights and not _of_vectors(graph, node):
             continue
         if node.op_type in ("Shape", "Size"):
             if (shape := _static_shape(graph, node)) is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
 from ..ir.store import trits_hash
 from .constants import Constant, constant_of
-from .ternary import SourceKey, TernarySource
+from .ternary import Scale, SourceKey, TernarySource
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
 _TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", *_RESHAPES})
@@ -36,8 +36,10 @@ class Graph:
     token: ir.Value
     states: tuple[State, ...] = ()
     constants: dict[ir.Value, Constant] = field(default_factory=dict)
-    facts: dict[SourceKey, tuple[float, str]] = field(default_factory=dict)
+    facts: dict[SourceKey, tuple[Scale, str]] = field(default_factory=dict)
     """Stored scale and hash of the matrices read so far: a large one is read once."""
+    residues: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    """Sums `w + (q - w)`, and the q that each stands for."""
 
     def __post_init__(self) -> None:
         for value in self.model.graph.initializers.values():
@@ -59,12 +61,17 @@ class Graph:
 
     def resolve(self, value: ir.Value) -> ir.Value:
         """The value behind nodes that change neither the numbers nor their order."""
-        while (node := value.producer()) is not None and value is node.outputs[0] and self._transparent(node):
+        while True:
+            if (quantised := self.residues.get(value)) is not None:
+                value = quantised
+                continue
+            node = value.producer()
+            if node is None or value is not node.outputs[0] or not self._transparent(node):
+                return value
             source = node.inputs[0]
             if source is None:
-                break
+                return value
             value = source
-        return value
 
     def _transparent(self, node: ir.Node) -> bool:
         if node.domain or node.op_type not in _TRANSPARENT or not node.inputs or node.inputs[0] is None:
@@ -86,6 +93,11 @@ class Graph:
         node = self.resolve(value).producer()
         return node if node is not None and not node.domain and node.op_type in op_types else None
 
+    def foreign(self, value: ir.Value, domains: Collection[str], *op_types: str) -> ir.Node | None:
+        """The node that computes a value, where it is one of `op_types` of other domains."""
+        node = self.resolve(value).producer()
+        return node if node is not None and node.domain in domains and node.op_type in op_types else None
+
     def constant(self, value: ir.Value | None) -> Constant | None:
         """The constant that a value is."""
         return None if value is None else self.constants.get(self.resolve(value))
@@ -95,7 +107,7 @@ class Graph:
         constant = self.constant(value)
         return constant.scalar() if constant is not None and constant.size == 1 else None
 
-    def ternary_facts(self, source: TernarySource) -> tuple[float, str]:
+    def ternary_facts(self, source: TernarySource) -> tuple[Scale, str]:
         """The scale of the stored values, and the hash of the trits.
 
         Raises:

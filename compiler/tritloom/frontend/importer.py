@@ -11,11 +11,13 @@ import onnx_ir as ir
 from ..errors import InputError
 from ..ir.mlir import ModuleOp, SSAValue, VerifyException
 from ..ir.store import WeightStore
+from .contrib import lower_contrib
 from .emitter import Emitter
 from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
 from .reader import infer_shapes, read_model
 from .recognise import Cover, in_order, recognise, roots
+from .residues import find_residues
 from .states import find_token, forget_shapes, pair_states, pin_dimensions
 
 
@@ -53,6 +55,7 @@ def import_onnx(path: Path) -> Imported:
     nodes = len(graph.model.graph)
     start = time.perf_counter()
     graph, left = _fold(graph)
+    find_residues(graph)
     graph.states = pair_states(graph, metadata)
     fold_time = time.perf_counter()
     cover = recognise(graph)
@@ -68,7 +71,8 @@ def import_onnx(path: Path) -> Imported:
 
 
 def _prepare(model: ir.Model) -> Graph:
-    """Pin the inputs to one position and know every shape."""
+    """Rewrite other domains, pin the inputs to one position, and know every shape."""
+    lower_contrib(model)
     token = find_token(model)
     pinned = pin_dimensions(model, token)
     if pinned:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from ..errors import InputError
+from .contrib import MICROSOFT, QONNX
 
 _REDUCTION = (
     "reductions exist only inside an RMSNorm and an absmax quantiser",
@@ -27,6 +28,14 @@ _NO_FUNCTION = (
     "use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
 )
 _ATTENTION = ("attention is not supported", "use a recurrent token mixer (MLGRU) with explicit state")
+_FEED_FORWARD = (
+    "it belongs to a feed-forward integer net, and only decoding steps of language models are compiled",
+    "use MatMulInteger, or MatMul of absmax codes and trits, and rescale behind it",
+)
+_QUANTISER = (
+    "quantised activations exist only between an absmax quantiser and a ternary product",
+    "quantise per token: s = 127/max|x|, q = clamp(round(x*s), -128, 127), in front of every ternary product",
+)
 _OTHER_NORM = ("this normalisation is not supported", "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain")
 
 _ADVICE = {
@@ -39,6 +48,13 @@ _ADVICE = {
     **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
     **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
     **dict.fromkeys(("LayerNormalization", "BatchNormalization", "GroupNormalization"), _OTHER_NORM),
+    **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "QLinearMatMul", "MultiThreshold"), _FEED_FORWARD),
+    **dict.fromkeys(("QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear"), _QUANTISER),
+    **dict.fromkeys(("Quant", "IntQuant", "BipolarQuant", "Trunc"), _QUANTISER),
+    "MatMulNBits": (
+        "it has act-order indices (g_idx), or sizes that do not fit",
+        "quantise in the order of the inputs, without g_idx",
+    ),
     "Tanh": ("the vector unit has no such function", "write it as 2*Sigmoid(2*x) - 1"),
     "Gather": (
         "only rows of a constant table, picked by the token, can be gathered",
@@ -72,7 +88,8 @@ def node_label(node: ir.Node) -> str:
 
 def unsupported(node: ir.Node) -> Refusal:
     """Refusal of an operator that nothing knows."""
-    reason, instead = _ADVICE.get(node.op_type, _UNKNOWN) if not node.domain else _UNKNOWN
+    known = not node.domain or node.domain in QONNX or node.domain == MICROSOFT
+    reason, instead = _ADVICE.get(node.op_type, _UNKNOWN) if known else _UNKNOWN
     return Refusal(node, reason, instead)
 
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from ..errors import InputError
+from .contrib import MICROSOFT, UNCHECKED
 from .external import check_external
 
 _NOT_ONNX_HINT = "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
@@ -98,8 +99,9 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _without_external_data(path: Path) -> onnx.ModelProto:
-    """The model with its external tensors as inputs: the checker refuses links, which our own check contains."""
+def _checkable(path: Path) -> onnx.ModelProto:
+    """The model as the checker takes it: external tensors as inputs (it refuses links, which our own check contains),
+    and what onnxruntime alone has in the default domain in onnxruntime's."""
     model = onnx.load(str(path), format="protobuf", load_external_data=False)
     graph = model.graph
     declared = {value.name for value in graph.input}
@@ -107,12 +109,17 @@ def _without_external_data(path: Path) -> onnx.ModelProto:
         if tensor.name not in declared:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         graph.initializer.remove(tensor)
+    for node in graph.node:
+        if not node.domain and node.op_type in UNCHECKED:
+            node.domain = MICROSOFT
+    if MICROSOFT not in {opset.domain for opset in model.opset_import}:
+        model.opset_import.append(onnx.helper.make_opsetid(MICROSOFT, 1))
     return model
 
 
-def _check_valid(path: Path, external: bool) -> None:
+def _check_valid(path: Path, changed: bool) -> None:
     try:
-        onnx.checker.check_model(_without_external_data(path) if external else str(path), full_check=True)
+        onnx.checker.check_model(_checkable(path) if changed else str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{path} is not a valid ONNX model: {_first_line(error)}",
@@ -144,7 +151,8 @@ def read_model(path: Path) -> ir.Model:
     external = _external_tensors(model)
     for tensor in external:
         check_external(path, tensor)
-    _check_valid(path, bool(external))
+    unchecked = any(not node.domain and node.op_type in UNCHECKED for node in model.graph)
+    _check_valid(path, bool(external) or unchecked)
     return InlinePass()(model).model if model.functions else model
 
 

@@ -1,13 +1,15 @@
 """Scale factors: a product of numbers and of powers of scalars that the graph computes.
 
 Exporters write a rescale in many orders: `Mul(acc, Div(beta, s))`, `Div(Mul(acc, beta), s)`, or before the product as
-`Gemm(Div(q, s), W * beta)`. Counted as `coefficient * prod(base ** power)` they are all the same.
+`Gemm(Div(q, s), W * beta)`. Counted as `coefficient * prod(base ** power)` they are all the same. A base is a scalar
+that the graph computes, or a constant vector: one scale a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import onnx_ir as ir
 
@@ -15,6 +17,7 @@ from ..errors import InputError
 from .graph import Graph, input_at
 
 _MAX_DEPTH = 32
+PRODUCTS: Final = ("Gemm", "MatMul", "MatMulInteger")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ ONE = Factor()
 
 
 def scalar_factor(graph: Graph, value: ir.Value, depth: int = 0) -> Factor:
-    """A scalar value as a factor; what is no product, quotient or constant is a base of its own."""
+    """A scalar (or a scale a row) as a factor; what is no product, quotient or number is a base of its own."""
     value = graph.resolve(value)
     if (number := graph.scalar(value)) is not None:
         return Factor(number)
@@ -59,33 +62,64 @@ def scalar_factor(graph: Graph, value: ir.Value, depth: int = 0) -> Factor:
 
 
 def factors_in_front(graph: Graph, value: ir.Value) -> Iterator[tuple[ir.Value, Factor]]:
-    """`value` as factor * rest, from (value, 1) inwards through every Mul and Div by a scalar."""
+    """`value` as factor * rest, from (value, 1) inwards through every Mul and Div by a scalar, and Casts of sums."""
     value, factor = graph.resolve(value), ONE
     while True:
         yield value, factor
-        if (step := scaled_by(graph, value)) is None:
+        if (step := scaled_by(graph, value)) is not None:
+            value, scalar, sign = step
+            factor = factor.times(scalar_factor(graph, scalar), sign)
+        elif (cast := graph.producer(value, "Cast")) is not None and holds_product(graph, value):
+            value = graph.operands(cast)[0]
+        else:
             return
-        value, scalar, sign = step
-        factor = factor.times(scalar_factor(graph, scalar), sign)
 
 
 def scaled_by(graph: Graph, value: ir.Value) -> tuple[ir.Value, ir.Value, int] | None:
-    """(x, c, sign) where a value is x * c (sign 1) or x / c (sign -1), c a scalar and x a vector."""
-    node = graph.producer(value, "Mul", "Div")
+    """(x, c, sign) where a value is x * c (sign 1) or x / c (sign -1), x a vector and c a scalar.
+
+    Behind a product c may be a constant vector too, one scale a row, or a scalar times such a vector.
+    """
+    node = graph.producer(value, "Mul", "Div", "DequantizeLinear")
     if node is None:
         return None
+    if node.op_type == "DequantizeLinear":
+        return _dequantized(graph, node)
     for index, (x, c) in enumerate(graph.either_way(node)):
+        if node.op_type == "Div" and index:
+            break
         scales = is_scalar(graph, c) and (not is_scalar(graph, x) or holds_product(graph, x))
-        if scales and (node.op_type == "Mul" or index == 0):
+        if scales or (is_row_scale(graph, c) and holds_product(graph, x)):
             return x, c, 1 if node.op_type == "Mul" else -1
     return None
 
 
+def _dequantized(graph: Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, int] | None:
+    """Codes of an activation times their scale."""
+    x, scale = graph.operands(node)[:2]
+    zero = graph.constant(input_at(node, 2))
+    symmetric = len(node.inputs) < 3 or node.inputs[2] is None or (zero is not None and not zero.load().any())
+    vector = graph.width(x) is not None and graph.constant(x) is None
+    return (x, scale, 1) if vector and symmetric and is_scalar(graph, scale) else None
+
+
+def is_row_scale(graph: Graph, value: ir.Value, depth: int = 4) -> bool:
+    """Whether a value is a constant vector, or one times scalars."""
+    if graph.width(value) is None:
+        return False
+    if graph.constant(value) is not None:
+        return True
+    node = graph.producer(value, "Mul", "Div", "Reciprocal") if depth else None
+    return node is not None and all(
+        is_scalar(graph, operand) or is_row_scale(graph, operand, depth - 1) for operand in graph.operands(node)
+    )
+
+
 def holds_product(graph: Graph, value: ir.Value, depth: int = 4) -> bool:
     """Whether a value is a matrix product times factors: a vector, even where it has but one row."""
-    if graph.producer(value, "Gemm", "MatMul") is not None:
+    if graph.producer(value, *PRODUCTS) is not None:
         return True
-    node = graph.producer(value, "Mul", "Div") if depth else None
+    node = graph.producer(value, "Mul", "Div", "Cast") if depth else None
     return node is not None and any(holds_product(graph, operand, depth - 1) for operand in graph.operands(node))
 
 

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from ..errors import InputError
@@ -72,6 +73,12 @@ def pin_dimensions(model: ir.Model, token: ir.Value) -> bool:
             unresolved.append(f"{shape_text(value)} of input '{value.name}'")
             continue
         pinned = [1 if not isinstance(dim, int) else dim for dim in shape]
+        if value is not token and 0 not in pinned and sum(dim != 1 for dim in pinned) > 1:
+            raise InputError(
+                f"input '{value.name}' {shape_text(value)} stacks {int(np.prod(pinned[:-1])):,} states in one tensor",
+                f"give each layer a state of its own, an input and an output [1, {pinned[-1]}] (in PyTorch: pass"
+                " state.unbind(0), return a list instead of torch.stack), and export again",
+            )
         if any(dim != 1 for dim in pinned[:free]) or 0 in pinned:
             raise InputError(
                 f"input '{value.name}' has shape {shape_text(value)}: more than one position",

@@ -28,7 +28,7 @@ class UnknownSymbol(KeyError):
 
 def trits_hash(trits: NDArray[np.int8]) -> str:
     """sha256 of int8 trits, row-major: what `tern.weight` states."""
-    return hashlib.sha256(np.ascontiguousarray(trits, np.int8).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(trits, np.int8).data).hexdigest()
 
 
 @dataclass

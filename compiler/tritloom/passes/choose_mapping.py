@@ -233,7 +233,10 @@ def _nothing(mapping: Mapping, op: Operation) -> None:
 
 def _return(mapping: Mapping, op: tern.ReturnOp) -> None:
     outputs = len(mapping.model.output_names)
-    if outputs != 1 or not isinstance(mapping.get(op.values[0]).type, engine.LogitsType):
+    last = op.values[0].owner if outputs else None
+    if outputs == 1 and isinstance(last, tern.MulOp | tern.AddOp) and any(map(is_constant, last.operands)):
+        mapping.refuse(last, "the rows of the last product (the logits) cannot have scales or a bias of their own")
+    elif outputs != 1 or not isinstance(mapping.get(op.values[0]).type, engine.LogitsType):
         mapping.refuse(op, "the engine gives one output, the rows of a last ternary product (the logits)")
     mapping.emit(tern.ReturnOp([mapping.get(value) for value in op.values]), op)
 

@@ -373,6 +373,25 @@ builtin.module {
 refused: the engine mapping cannot take:
   tern.return (no ONNX node): the engine gives one output, the rows of a last ternary product (the logits)
 
+// TEST: logits with a scale a row
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "v" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %raw = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %v = tern.load @v : tensor<16xf32>
+    %logits = tern.mul %raw, %v : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+refused: the engine mapping cannot take:
+  tern.mul (no ONNX node): the rows of the last product (the logits) cannot have scales or a bias of their own
+
 // TEST: norms and products that were not fused, all of them listed
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}

@@ -107,9 +107,14 @@ def _hard_sigmoid(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary]:
     return graph.operands(node)[0], function
 
 
-def _swish(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary] | None:
-    x = graph.operands(node)[0]
-    return (x, lambda e, x, n: e.value(SiluOp(x))) if float_attribute(node, "alpha", 1.0) == 1.0 else None
+def _swish(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary]:
+    """x * sigmoid(alpha * x)."""
+    alpha = float_attribute(node, "alpha", 1.0)
+    if alpha == 1.0:
+        return graph.operands(node)[0], lambda e, x, n: e.value(SiluOp(x))
+    return graph.operands(node)[0], lambda e, x, n: e.value(
+        MulOp(x, e.value(SigmoidOp(e.value(MulOp(x, e.fill(alpha, n))))))
+    )
 
 
 def _function_of(graph: Graph, value: ir.Value, node: ir.Node) -> tuple[ir.Value, Unary] | None:

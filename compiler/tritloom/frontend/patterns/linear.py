@@ -1,30 +1,32 @@
 """The ternary product of a BitLinear: Gemm or MatMul of absmax codes and a ternary matrix, rescaled.
 
 Baked exports (torch dynamo, int8 trits): `Mul(Gemm(q, Cast(T)), Div(beta, s))`. Naive exports, which quantise float
-masters in the graph: `Gemm(Div(q, s), Mul(T(W), beta))`. Counted in factors (scalars.py) both are T q times A times a
-constant.
+masters in the graph: `Gemm(Div(q, s), Mul(T(W), beta))`. Integer exports: MatMulInteger, int32 MatMul, then a Cast.
+Counted in factors (scalars.py) all are T q times A times a constant. One constant a row becomes an elementwise product
+behind a rescale of scale 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from ...errors import InputError
 from ...ir.mlir import SSAValue
-from ...ir.tern import AddOp, DequantizeOp, DotOp, QuantizeAbsmaxOp
-from ..constants import Constant
+from ...ir.tern import AddOp, DequantizeOp, DotOp, MulOp, QuantizeAbsmaxOp
+from ..constants import Constant, constant_from
 from ..emitter import Emitter
-from ..graph import Graph, float_attribute, int_attribute
+from ..encodings import Dequantized, Grid
+from ..graph import Graph, float_attribute, input_at, int_attribute
 from ..problems import Refusal, node_label
-from ..scalars import Factor, factors_in_front
-from ..ternary import TernarySource, absmean
+from ..scalars import PRODUCTS, Factor, factors_in_front
+from ..ternary import Scale, TernarySource
 from . import quantizer
 from .base import Match
-from .ternary_weight import Matrix, absmean_of, ternary_matrix
+from .ternary_weight import Found, Matrix, scale_of_base, ternary_matrix
 
 _LONGEST_SUM = (2**24 - 1) // 127
 _WEIGHTS_INSTEAD = "store int8 trits behind a Cast, floats {-s, 0, +s}, or masters with absmean quantisation"
@@ -48,6 +50,7 @@ class Product:
 class LinearMatch(Match):
     source: TernarySource
     scale: float
+    row_scales: Constant | None
     digest: str
     sums: ir.Value | None
     bias: Constant | None
@@ -56,10 +59,13 @@ class LinearMatch(Match):
         (codes,) = operands
         weight = emitter.weight(self.source, self.scale, self.digest)
         acc = emitter.value(DotOp(codes, weight, self.source.rows), self.sums)
-        rescale = DequantizeOp(acc, scale_of(codes), self.scale)
-        if self.bias is None:
-            return emitter.value(rescale, self.value)
-        return emitter.value(AddOp(emitter.value(rescale), emitter.load(self.bias)), self.value)
+        result = emitter.value(DequantizeOp(acc, scale_of(codes), self.scale))
+        if self.row_scales is not None:
+            result = emitter.value(MulOp(result, emitter.load(self.row_scales)))
+        if self.bias is not None:
+            result = emitter.value(AddOp(result, emitter.load(self.bias)))
+        emitter.name(result, self.value)
+        return result
 
 
 def scale_of(codes: SSAValue) -> SSAValue:
@@ -72,20 +78,41 @@ def scale_of(codes: SSAValue) -> SSAValue:
 def _operands(graph: Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, bool] | None:
     """(activations, matrix, the matrix is stored [in, out])."""
     a, b = graph.operands(node)[:2]
-    if node.op_type == "Gemm" and int_attribute(node, "transA", 0):
+    if node.op_type == "Gemm" and int_attribute(node, "transA", 0) and graph.shape(a) != (1, 1):
         return None
-    return a, b, node.op_type == "MatMul" or not int_attribute(node, "transB", 0)
+    return a, b, node.op_type != "Gemm" or not int_attribute(node, "transB", 0)
+
+
+def _weights(graph: Graph, node: ir.Node, operand: ir.Value, transposed: bool) -> Found:
+    """The matrix of a product, less the zero point that MatMulInteger takes for it."""
+    found = ternary_matrix(graph, operand, transposed)
+    if node.op_type != "MatMulInteger" or not isinstance(found, Matrix):
+        return found
+    activation_zero, zero = (graph.constant(input_at(node, index)) for index in (2, 3))
+    if input_at(node, 2) is not None and (activation_zero is None or activation_zero.load().any()):
+        return Refusal(node, "its activations have a zero point", _INSTEAD)
+    if input_at(node, 3) is None:
+        return found
+    if zero is None:
+        return Refusal(node, "the zero point of its weights is computed", "store it as a constant")
+    source = found.source
+    grid = Grid(zero, 1, source.transposed != transposed)
+    return replace(found, source=replace(source, encoding=Dequantized(source.encoding, None, grid)))
 
 
 def _bias(graph: Graph, node: ir.Node) -> Constant | Refusal | None:
     """The vector that a Gemm adds; None where it adds nothing."""
-    if node.op_type != "Gemm" or len(node.inputs) < 3 or node.inputs[2] is None:
+    if node.op_type != "Gemm" or (given := input_at(node, 2)) is None:
         return None
-    constant = graph.constant(node.inputs[2])
-    rows = graph.width(node.outputs[0])
-    if constant is None or constant.size != rows or float_attribute(node, "beta", 1.0) != 1.0:
+    constant, beta = graph.constant(given), float_attribute(node, "beta", 1.0)
+    if constant is None or constant.size not in (1, graph.width(node.outputs[0])):
         return Refusal(node, "its bias is no constant vector", "add the bias behind the product, in an Add")
-    return constant if np.any(constant.finite_vector()) else None
+    values = constant.finite_vector() * np.float32(beta)
+    if not values.any():
+        return None
+    rows = graph.width(node.outputs[0]) or 0
+    plain = beta == 1.0 and values.size == rows
+    return constant if plain else constant_from(f"{constant.name}.times.{beta:g}", np.resize(values, rows))
 
 
 def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
@@ -96,12 +123,15 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
             node, "it is not one vector times a matrix", "export one decoding step, activations [1, K] first"
         )
     activations, weights, transposed = found
-    if (matrix := ternary_matrix(graph, weights, transposed)) is None:
-        return Refusal(node, "its weights are computed in a way that is not recognised", _WEIGHTS_INSTEAD)
     *_, (inner, in_front) = factors_in_front(graph, activations)
-    codes = quantizer.match(graph, inner)
+    codes = quantizer.match(graph, quantizer.codes_behind(graph, inner))
     if isinstance(codes, Refusal):
         return codes
+    matrix = _weights(graph, node, weights, transposed)
+    if isinstance(matrix, Refusal):
+        return matrix
+    if matrix is None:
+        return Refusal(node, "its weights are computed in a way that is not recognised", _WEIGHTS_INSTEAD)
     if codes is None:
         return Refusal(node, "its activations are float: no absmax quantiser is in front of it", _INSTEAD)
     if matrix.source.cols > _LONGEST_SUM:
@@ -116,50 +146,66 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
 
 def _rescaled(graph: Graph, product: Product, factor: Factor) -> bool:
     """Whether the sums, times `factor`, are values: what is left is A, and scales that are constants."""
-    left = {base: power for base, power in factor.powers.items() if absmean_of(graph, base) is None}
-    return left == {product.codes.absmax: 1}
+    largest = quantizer.absmax_of(graph, product.codes.absmax)
+    power = 0
+    for base, exponent in factor.powers.items():
+        if base is product.codes.absmax or quantizer.absmax_of(graph, base) == largest:
+            power += exponent
+        elif (values := scale_of_base(graph, base)) is None or values.size not in (1, product.matrix.source.rows):
+            return False
+    return power == 1
 
 
-def _weight_scale(graph: Graph, product: Product, factor: Factor, stored: float) -> float:
-    """beta: what the trits are worth, rounded to float32."""
-    beta = factor.coefficient * quantizer.LEVELS * stored
+def _scales(graph: Graph, product: Product, factor: Factor, stored: Scale) -> tuple[float, Constant | None]:
+    """beta, what the trits are worth: one, or 1 and one for each row. In float64, rounded to float32 once."""
+    source = product.matrix.source
+    whole = np.asarray(np.float64(factor.coefficient) * quantizer.LEVELS * stored)
     for base, power in factor.powers.items():
-        if (masters := absmean_of(graph, base)) is not None:
-            beta *= absmean(masters[0].load(), masters[1]) ** power
-    scale = float(np.float32(beta))
-    if not 0.0 < scale < float("inf"):
-        raise InputError(
-            f"the scale of tensor '{product.matrix.source.constant.name}' is {scale:g}"
-            f" (at '{node_label(product.node)}')",
-            "a weight scale must be positive and finite: look for NaN, Inf or an empty tensor in the export",
-        )
-    return scale
+        if (values := scale_of_base(graph, base)) is not None:
+            whole = whole * (values if values.size > 1 else values[0]) ** float(power)
+    with np.errstate(over="ignore"):
+        rows = np.broadcast_to(whole, source.rows).astype(np.float32) if whole.ndim else whole.astype(np.float32)[None]
+    if whole.ndim:
+        used = source.used_rows()
+        rows = np.where(used, rows, np.float32(1.0))
+        equal = np.unique(rows[used])
+        rows = equal if equal.size == 1 else rows
+    for scale in (rows.min(), rows.max()):
+        if not 0.0 < scale < np.inf:
+            raise InputError(
+                f"the scale of tensor '{source.constant.name}' is {scale:g} (at '{node_label(product.node)}')",
+                "a weight scale must be positive and finite: look for NaN, Inf or an empty tensor in the export",
+            )
+    if rows.size == 1:
+        return float(rows[0]), None
+    return 1.0, constant_from(f"{source.constant.name}.scales", rows)
 
 
 def match(graph: Graph, value: ir.Value) -> LinearMatch | Refusal | None:
     """A product and every scalar that is multiplied to it; those behind the first value only while it has one user."""
     levels = list(factors_in_front(graph, value))
     root, outside = levels[-1]
-    node = graph.producer(root, "Gemm", "MatMul")
+    node = graph.producer(root, *PRODUCTS)
     if node is None:
         return None
+    at_root = root is value or graph.producer(value, "Cast") is not None
     product = _product(graph, node)
     if isinstance(product, Refusal):
-        return product if root is value else None
+        return product if at_root else None
     whole = outside.times(product.factor)
     if not _rescaled(graph, product, whole):
-        return _unscaled(node) if root is value else None
+        return _unscaled(node) if at_root else None
     source = product.matrix.source
     stored, digest = graph.ternary_facts(source)
-    scale = _weight_scale(graph, product, whole, stored)
+    scale, row_scales = _scales(graph, product, whole, stored)
     inner = [level for level, _ in levels[1:] if _rescaled(graph, product, _inside(levels, level, product))]
     if not all(graph.single_use(level) for level in inner):
         return None
     if product.bias is not None and root is not value:
         return Refusal(node, "its bias is added before the rescale", "add the bias behind the rescale, in an Add")
-    sums = root if product.raw and stored == 1.0 else None
+    sums = root if product.raw and np.ndim(stored) == 0 and stored == 1.0 else None
     codes = (product.codes.value,)
-    return LinearMatch(value, codes, _nodes(node, value), source, scale, digest, sums, product.bias)
+    return LinearMatch(value, codes, _nodes(node, value), source, scale, row_scales, digest, sums, product.bias)
 
 
 def _inside(levels: list[tuple[ir.Value, Factor]], level: ir.Value, product: Product) -> Factor:

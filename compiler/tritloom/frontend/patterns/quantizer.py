@@ -2,7 +2,7 @@
 
 torch.onnx.export (dynamo) writes Abs, ReduceMax, Clip, Reciprocal, Mul, then Mul, Round, Clip; the legacy exporter
 writes Div for Reciprocal and Mul. The step may divide (`x / (A/127)`) or multiply, with or without the clamp and the
-floor.
+floor, the clamp before or behind the rounding. QDQ tools write QuantizeLinear to int8 on the step A/127.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import onnx_ir as ir
 from ...ir.mlir import SSAValue
 from ...ir.tern import QuantizeAbsmaxOp
 from ..emitter import Emitter
-from ..graph import Graph, reduces_last_axis
+from ..graph import Graph, input_at, reduces_last_axis
 from ..problems import Refusal
-from ..scalars import Bounded, bounded, factors_in_front, scalar_factor, scaled_by
+from ..scalars import ONE, Bounded, Factor, bounded, factors_in_front, scalar_factor, scaled_by
 from .base import Match
 
 LEVELS = 127.0
@@ -42,14 +42,36 @@ class QuantizerMatch(Match):
 def absmax_of(graph: Graph, value: ir.Value) -> tuple[ir.Value, float] | None:
     """(x, floor) where a value is max(max|x|, floor)."""
     floor = bounded(graph, value)
-    reduce = graph.producer(floor.value, "ReduceMax")
-    if reduce is None or floor.high is not None or not reduces_last_axis(graph, reduce):
+    if floor.high is not None:
         return None
-    magnitude = graph.producer(graph.operands(reduce)[0], "Abs")
-    return (graph.operands(magnitude)[0], floor.low or 0.0) if magnitude is not None else None
+    if (x := _largest(graph, floor.value)) is None:
+        return None
+    return x, floor.low or 0.0
 
 
-def _codes_behind(graph: Graph, value: ir.Value) -> ir.Value:
+def _reduced(graph: Graph, value: ir.Value, op: str) -> ir.Value | None:
+    """x where a value is ReduceMax or ReduceMin of x."""
+    reduce = graph.producer(value, op)
+    return graph.operands(reduce)[0] if reduce is not None and reduces_last_axis(graph, reduce) else None
+
+
+def _largest(graph: Graph, value: ir.Value) -> ir.Value | None:
+    """x where a value is max|x|: ReduceMax(Abs(x)), or Max of the largest and of minus the smallest."""
+    if (inner := _reduced(graph, value, "ReduceMax")) is not None:
+        magnitude = graph.producer(inner, "Abs")
+        return graph.operands(magnitude)[0] if magnitude is not None else None
+    if (either := graph.producer(value, "Max")) is None:
+        return None
+    for high, low in graph.either_way(either):
+        negated, largest = graph.producer(low, "Neg"), _reduced(graph, high, "ReduceMax")
+        if negated is not None and largest is not None:
+            smallest = _reduced(graph, graph.operands(negated)[0], "ReduceMin")
+            if smallest is largest:
+                return largest
+    return None
+
+
+def codes_behind(graph: Graph, value: ir.Value) -> ir.Value:
     """`value` with integer round trips taken off."""
     while (cast := graph.producer(value, "Cast")) is not None:
         value = graph.operands(cast)[0]
@@ -57,11 +79,14 @@ def _codes_behind(graph: Graph, value: ir.Value) -> ir.Value:
 
 
 def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
-    """A rounded, and perhaps clamped, product of x and 127/max|x|."""
-    codes = bounded(graph, _codes_behind(graph, value))
-    if (rounding := graph.producer(codes.value, "Round")) is None:
+    """A rounded, and perhaps clamped, product of x and 127/max|x|; or a QuantizeLinear on the step max|x|/127."""
+    if (integer := graph.producer(codes_behind(graph, value), "QuantizeLinear", "DynamicQuantizeLinear")) is not None:
+        return _integer_codes(graph, value, integer)
+    codes = bounded(graph, codes_behind(graph, value))
+    if (rounding := graph.producer(codes_behind(graph, codes.value), "Round")) is None:
         return None
-    scaled = graph.operands(rounding)[0]
+    before = bounded(graph, graph.operands(rounding)[0])
+    scaled = before.value
     for inner, factor in factors_in_front(graph, scaled):
         if len(factor.powers) != 1:
             continue
@@ -69,14 +94,42 @@ def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
         found = absmax_of(graph, absmax)
         if found is None or found[0] is not inner or power != -1:
             continue
-        if abs(factor.coefficient / LEVELS - 1.0) > _RELATIVE:
-            return Refusal(rounding, f"its codes reach {factor.coefficient:g}, not 127", _INSTEAD)
-        if not _keeps_all(codes):
-            return Refusal(rounding, f"it clamps codes to {codes.low}..{codes.high}, inside of -127..127", _INSTEAD)
-        if found[1] > _LARGEST_FLOOR:
-            return Refusal(rounding, f"its floor {found[1]:g} of max|x| is too large to be dropped", _INSTEAD)
-        return QuantizerMatch(value, (inner,), (rounding,), absmax, _step_tensor(graph, scaled, absmax))
+        for clamp in (codes, before):
+            if not _keeps_all(clamp):
+                return Refusal(rounding, f"it clamps codes to {clamp.low}..{clamp.high}, inside of -127..127", _INSTEAD)
+        return _checked(graph, value, rounding, inner, factor, _step_tensor(graph, scaled, absmax))
     return None
+
+
+def _integer_codes(graph: Graph, value: ir.Value, node: ir.Node) -> QuantizerMatch | Refusal:
+    """`clamp(round(x / step))` as one node."""
+    if node.op_type == "DynamicQuantizeLinear":
+        return Refusal(node, "its codes are asymmetric (uint8 with a zero point)", _INSTEAD)
+    x, step = graph.operands(node)[:2]
+    zero = graph.constant(input_at(node, 2))
+    if node.outputs[0].dtype != ir.DataType.INT8 or (
+        input_at(node, 2) is not None and (zero is None or zero.load().any())
+    ):
+        return Refusal(node, "its codes are not int8 with zero point 0", _INSTEAD)
+    factor = ONE.times(scalar_factor(graph, step), -1)
+    absmax = next(iter(factor.powers), None)
+    found = absmax_of(graph, absmax) if absmax is not None else None
+    if found is None or found[0] is not x or list(factor.powers.values()) != [-1]:
+        return Refusal(node, "its step is not max|x|/127 of this very vector", _INSTEAD)
+    return _checked(graph, value, node, x, factor, None)
+
+
+def _checked(
+    graph: Graph, value: ir.Value, rounding: ir.Node, x: ir.Value, factor: Factor, step: ir.Value | None
+) -> QuantizerMatch | Refusal:
+    """The quantiser round(x * factor), if its levels and its floor are ours."""
+    absmax = next(iter(factor.powers))
+    floor = (absmax_of(graph, absmax) or (x, 0.0))[1]
+    if abs(factor.coefficient / LEVELS - 1.0) > _RELATIVE:
+        return Refusal(rounding, f"its codes reach {factor.coefficient:g}, not 127", _INSTEAD)
+    if floor > _LARGEST_FLOOR:
+        return Refusal(rounding, f"its floor {floor:g} of max|x| is too large to be dropped", _INSTEAD)
+    return QuantizerMatch(value, (x,), (rounding,), absmax, step)
 
 
 def _keeps_all(codes: Bounded) -> bool:

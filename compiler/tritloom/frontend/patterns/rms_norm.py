@@ -2,7 +2,8 @@
 
 torch.onnx.export (dynamo) writes Pow(x, 2), ReduceMean, Add, Sqrt, Reciprocal, Mul, Mul; the legacy exporter writes Div
 for the last but one; both write Mul(x, x) where the model did. Common subexpressions may be shared: one core,
-several gains. From opset 23 there is RMSNormalization.
+several gains. An optimiser may have taken the epsilon away. From opset 23 there is RMSNormalization; onnxruntime's
+SimplifiedLayerNormalization and SkipSimplifiedLayerNormalization are written out by contrib.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from ...ir.tern import RmsNormOp
 from ..constants import Constant
 from ..emitter import Emitter
 from ..graph import Graph, float_attribute, int_attribute, reduces_last_axis
+from ..scalars import is_scalar
 from .base import Match
+
+_RELATIVE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,36 @@ def _squared(graph: Graph, value: ir.Value) -> ir.Value | None:
 
 
 def _mean_square(graph: Graph, value: ir.Value) -> tuple[ir.Value, float] | None:
-    """(x, eps) where a value is mean(x^2) + eps."""
+    """(x, eps) where a value is mean(x^2) + eps; eps is 0 where an optimiser took it away."""
+    if (x := _mean_of_squares(graph, value)) is not None:
+        return x, 0.0
     if (add := graph.producer(value, "Add")) is None:
         return None
     for mean, eps in graph.either_way(add):
-        reduce, number = graph.producer(mean, "ReduceMean"), graph.scalar(eps)
-        if reduce is None or number is None or number < 0.0 or not reduces_last_axis(graph, reduce):
-            continue
-        if (x := _squared(graph, graph.operands(reduce)[0])) is not None:
+        number, x = graph.scalar(eps), _mean_of_squares(graph, mean)
+        if number is not None and number >= 0.0 and x is not None:
             return x, number
     return None
+
+
+def _mean_of_squares(graph: Graph, value: ir.Value) -> ir.Value | None:
+    """x where a value is mean(x^2), or the sum of the squares divided by their number."""
+    reduce = graph.producer(value, "ReduceMean")
+    if reduce is not None:
+        return _squared(graph, graph.operands(reduce)[0]) if reduces_last_axis(graph, reduce) else None
+    if (node := graph.producer(value, "Mul", "Div")) is None or not is_scalar(graph, value):
+        return None
+    total, number = graph.operands(node)
+    if node.op_type == "Mul" and graph.scalar(total) is not None:
+        total, number = number, total
+    reduce, count = graph.producer(total, "ReduceSum", "ReduceSumSquare"), graph.scalar(number)
+    if reduce is None or not count or not reduces_last_axis(graph, reduce):
+        return None
+    inner = graph.operands(reduce)[0]
+    x = inner if reduce.op_type == "ReduceSumSquare" else _squared(graph, inner)
+    width = graph.width(x) if x is not None else None
+    exact = width is not None and abs((count if node.op_type == "Div" else 1.0 / count) / width - 1.0) < _RELATIVE
+    return x if exact else None
 
 
 def root_of(graph: Graph, value: ir.Value) -> Root | None:

@@ -1,0 +1,145 @@
+"""Operators of other domains, rewritten into standard ones before anything is matched, or given their shape.
+
+onnxruntime's optimiser and its LLM builder write SimplifiedLayerNormalization (in the default domain),
+SkipSimplifiedLayerNormalization, QuickGelu and MatMulNBits; QONNX and brevitas write Quant, IntQuant and BipolarQuant.
+onnx infers no shapes for them, and everything behind them would be unknown. A new one is a function and a line in
+the table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from .graph import float_attribute, input_at, int_attribute, static_shape
+
+MICROSOFT: Final = "com.microsoft"
+QONNX: Final = frozenset({"onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"})
+PACKED: Final = "tritloom.packed"
+"""Domain of the one operator of our own: the matrix [K, N] of a MatMulNBits."""
+UNCHECKED: Final = frozenset({"SimplifiedLayerNormalization"})
+"""Operators that onnxruntime keeps in the default domain, where onnx knows none of that name."""
+
+Outputs = Sequence[ir.Value]
+
+
+class _Builder:
+    """Standard nodes in the place of one other; they bear its name."""
+
+    def __init__(self, model: ir.Model, node: ir.Node) -> None:
+        self.node = node
+        self.opset = model.opset_imports.get("", 20)
+        self.nodes: list[ir.Node] = []
+
+    def add(self, op: str, *inputs: ir.Value, domain: str = "", **attributes: object) -> ir.Value:
+        node = ir.node(op, inputs, attributes, domain=domain, name=self.node.name)  # type: ignore[arg-type]
+        output = node.outputs[0]
+        output.name = f"{self.node.outputs[0].name}.{len(self.nodes)}"
+        self.nodes.append(node)
+        return output
+
+    def constant(self, values: float | list[int]) -> ir.Value:
+        array = np.asarray(values, np.float32 if isinstance(values, float) else np.int64)
+        return self.add("Constant", value=ir.tensor(array))
+
+    def mean(self, x: ir.Value) -> ir.Value:
+        if self.opset < 18:
+            return self.add("ReduceMean", x, axes=[-1], keepdims=1)
+        return self.add("ReduceMean", x, self.constant([-1]), keepdims=1)
+
+    def rms_norm(self, x: ir.Value, gain: ir.Value, eps: float) -> ir.Value:
+        root = self.add("Sqrt", self.add("Add", self.mean(self.add("Mul", x, x)), self.constant(eps)))
+        return self.add("Mul", self.add("Div", x, root), gain)
+
+
+def _given(node: ir.Node, index: int) -> ir.Value | None:
+    """An output that something uses."""
+    if index >= len(node.outputs):
+        return None
+    output = node.outputs[index]
+    return output if output.uses() or output.is_graph_output() else None
+
+
+def _norm(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    x, gain = input_at(node, 0), input_at(node, 1)
+    if x is None or gain is None or _given(node, 1) is not None or int_attribute(node, "axis", -1) != -1:
+        return None
+    return {0: builder.rms_norm(x, gain, float_attribute(node, "epsilon", 1e-5))}
+
+
+def _skip_norm(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """norm(x + skip + bias); the sum is the fourth output."""
+    x, skip, gain, bias = (input_at(node, index) for index in range(4))
+    if x is None or skip is None or gain is None or _given(node, 1) is not None or _given(node, 2) is not None:
+        return None
+    total = builder.add("Add", x, skip)
+    total = total if bias is None else builder.add("Add", total, bias)
+    normed = builder.rms_norm(total, gain, float_attribute(node, "epsilon", 1e-5))
+    return {0: normed, 3: total} if len(node.outputs) > 3 else {0: normed}
+
+
+def _quick_gelu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """x * sigmoid(alpha * x)."""
+    x, alpha = input_at(node, 0), float_attribute(node, "alpha", 1.702)
+    if x is None:
+        return None
+    scaled = x if alpha == 1.0 else builder.add("Mul", x, builder.constant(alpha))
+    return {0: builder.add("Mul", x, builder.add("Sigmoid", scaled))}
+
+
+def _mat_mul_bits(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """A product with a matrix of its own; a bias is added behind it. Act-order indices stay unsupported."""
+    a, packed, scales, zeros, order, bias = (input_at(node, index) for index in range(6))
+    rows, cols = int_attribute(node, "N", 0), int_attribute(node, "K", 0)
+    if a is None or packed is None or scales is None or order is not None or min(rows, cols) < 1:
+        return None
+    bits, block = int_attribute(node, "bits", 4), int_attribute(node, "block_size", 0)
+    operands = [value for value in (packed, scales, zeros) if value is not None]
+    weight = builder.add("UnpackBits", *operands, domain=PACKED, bits=bits, block_size=block, N=rows, K=cols)
+    weight.shape, weight.type = ir.Shape([cols, rows]), ir.TensorType(ir.DataType.FLOAT)
+    product = builder.add("MatMul", a, weight)
+    return {0: product if bias is None else builder.add("Add", product, bias)}
+
+
+def _same_shape(builder: _Builder, node: ir.Node) -> None:
+    """A quantiser's result is like its operand."""
+    source, result = input_at(node, 0), node.outputs[0]
+    if source is not None and static_shape(result) is None and source.shape is not None:
+        result.shape, result.type = source.shape, ir.TensorType(ir.DataType.FLOAT)
+
+
+Rewrite = Callable[[_Builder, ir.Node], dict[int, ir.Value] | None]
+_REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
+    ("", "SimplifiedLayerNormalization"): _norm,
+    (MICROSOFT, "SimplifiedLayerNormalization"): _norm,
+    (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip_norm,
+    (MICROSOFT, "QuickGelu"): _quick_gelu,
+    (MICROSOFT, "MatMulNBits"): _mat_mul_bits,
+    **{(domain, op): _same_shape for domain in QONNX for op in ("Quant", "IntQuant", "BipolarQuant")},
+}
+
+
+def lower_contrib(model: ir.Model) -> None:
+    """Rewrite the operators of the table, in place. What a function declines stays, and is refused by name later."""
+    for node in list(model.graph):
+        rewrite = _REWRITES.get((node.domain, node.op_type))
+        if rewrite is None or not node.outputs:
+            continue
+        builder = _Builder(model, node)
+        results = rewrite(builder, node)
+        if results:
+            _replace(model, node, builder.nodes, results)
+
+
+def _replace(model: ir.Model, node: ir.Node, nodes: Sequence[ir.Node], results: dict[int, ir.Value]) -> None:
+    """Put nodes in the place of one; their results take over name, type and users of its outputs."""
+    old = [node.outputs[index] for index in results]
+    new = list(results.values())
+    for before, after in zip(old, new, strict=True):
+        after.shape, after.type = before.shape, before.type or ir.TensorType(ir.DataType.FLOAT)
+    for added in nodes:
+        model.graph.opset_imports.setdefault(added.domain, 1)
+    ir.convenience.replace_nodes_and_values(model.graph, node, [node], nodes, old, new)
