@@ -228,6 +228,97 @@ builtin.module {
   }
 }
 
+// TEST: other second epsilon: no sharing
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w3" {length = 16 : i64}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %n = tern.rms_norm %x {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %m = tern.rms_norm %n {gain = @w2, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %c, %k = tern.quantize_absmax %m : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %o = tern.rms_norm %x {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %l = tern.rms_norm %o {gain = @w3, eps = 2.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %d, %j = tern.quantize_absmax %l : tensor<16xf32> -> tensor<16xi8>
+    %b = tern.linear %d, %j {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %y = tern.add %a, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
+// AFTER
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w1.times.w2" {length = 16 : i64, factors = [@w1, @w2]}
+  tern.vector "w3" {length = 16 : i64}
+  tern.vector "w1.times.w3" {length = 16 : i64, factors = [@w1, @w3]}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k, %0 = tern.norm_quantize %x {gain = @w1.times.w2, first_gain = @w1, eps0 = 1.000000e-06 : f32, eps1 = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %d, %j, %1 = tern.norm_quantize %x {gain = @w1.times.w3, first_gain = @w1, eps0 = 1.000000e-06 : f32, eps1 = 2.000000e-06 : f32} : tensor<16xf32> -> tensor<16xi8>
+    %b = tern.linear %d, %j {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %y = tern.add %a, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
+
+// TEST: other factor between the norms: no sharing
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w3" {length = 16 : i64}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %n = tern.rms_norm %x {gain = @w1, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %s = tern.silu %x : tensor<16xf32> -> tensor<16xf32>
+    %u = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
+    %p = tern.mul %n, %s : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %q = tern.mul %n, %u : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %m = tern.rms_norm %p {gain = @w2, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %c, %k = tern.quantize_absmax %m : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %l = tern.rms_norm %q {gain = @w3, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %d, %j = tern.quantize_absmax %l : tensor<16xf32> -> tensor<16xi8>
+    %b = tern.linear %d, %j {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %y = tern.add %a, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
+// AFTER
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.vector "w1" {length = 16 : i64}
+  tern.vector "w2" {length = 16 : i64}
+  tern.vector "w1.times.w2" {length = 16 : i64, factors = [@w1, @w2]}
+  tern.vector "w3" {length = 16 : i64}
+  tern.vector "w1.times.w3" {length = 16 : i64, factors = [@w1, @w3]}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %s = tern.silu %x : tensor<16xf32> -> tensor<16xf32>
+    %u = tern.sigmoid %x : tensor<16xf32> -> tensor<16xf32>
+    %c, %k, %0 = tern.norm_quantize %x times %s {gain = @w1.times.w2, first_gain = @w1, eps0 = 1.000000e-06 : f32, eps1 = 1.000000e-06 : f32} : tensor<16xf32> times tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %d, %j, %1 = tern.norm_quantize %x times %u {gain = @w1.times.w3, first_gain = @w1, eps0 = 1.000000e-06 : f32, eps1 = 1.000000e-06 : f32} : tensor<16xf32> times tensor<16xf32> -> tensor<16xi8>
+    %b = tern.linear %d, %j {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    %y = tern.add %a, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    tern.return %y : tensor<16xf32>
+  }
+}
+
 // TEST: the epsilons keep their order
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
