@@ -76,6 +76,16 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
     return KernelLimits(**limits), kernel
 
 
+def _check_options(limits: KernelLimits, lanes: int | None, batch: int | None) -> None:
+    """Refuse options that an existing kernel contradicts."""
+    for name, asked, given in (("lanes", lanes, limits.lanes), ("batch", batch, limits.batch)):
+        if asked is not None and asked != given:
+            raise InputError(
+                f"--{name} {asked}, but the kernel of --overlay has {name} {given}",
+                f"Leave --{name} out, or compile a kernel of its own without --overlay.",
+            )
+
+
 def _import_records(imported: Imported) -> list[PassRecord]:
     records = [PassRecord(stage.name, stage.before, stage.after, stage.seconds, True) for stage in imported.stages]
     return [*records[:-1], replace(records[-1], ops_after=op_count(imported.module), text=ir_text(imported.module))]
@@ -150,6 +160,8 @@ def compile_model(
     if stop_after is None:
         check_output(output, force)
     limits, kernel = _overlay_limits(overlay, target.name) if overlay is not None else (None, None)
+    if limits is not None:
+        _check_options(limits, lanes, batch)
     _until(stop_after, lanes, batch)
     imported = import_onnx(model)
     context = CompilerContext(store=imported.store, target=target, overlay=limits)
@@ -166,6 +178,9 @@ def compile_model(
     plan = compose_bundle(
         imported.module, images, found.kernel_limits(), target, source, figures, documents, _dumps(records), kernel
     )
+    if "tokenizer.json" not in plan.files:
+        named = imported.metadata.get("tritloom.tokenizer", "tokenizer.json")
+        context.warnings.append(f"no {named} beside the model: the bundle takes token ids only (--tokenizer FILE)")
     plan.write(output, force)
     return CompileResult(
         output,
@@ -179,6 +194,20 @@ def compile_model(
     )
 
 
+def _model_of_bundle(file: Path) -> Path | None:
+    """The ONNX file of the bundle that an IR dump lies in, where it is still there and unchanged."""
+    manifest = file.parent.parent / "manifest.json"
+    if file.parent.name != "ir" or not manifest.is_file():
+        return None
+    try:
+        source = json.loads(manifest.read_text())["source"]
+        model, digest = Path(source["file"]), source["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    unchanged = model.is_file() and hashlib.sha256(model.read_bytes()).hexdigest() == digest
+    return model if unchanged else None
+
+
 def optimise(
     file: Path,
     pipeline: str,
@@ -188,6 +217,8 @@ def optimise(
     observer: PassObserver | None = None,
 ) -> ModuleOp:
     """Run passes on IR text. Passes that read weights need the ONNX file, those that size the kernel a board.
+
+    The ONNX file of a dump inside a bundle is found through the bundle's manifest.
 
     Raises:
         InputError: the file or the pipeline is at fault, or a pass lacks what it needs.
@@ -202,8 +233,9 @@ def optimise(
     except (IrSyntaxError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is no valid IR: {error}", "Bundles hold IR text in their ir folder.") from error
     context = CompilerContext(target=load_target(board) if board is not None else None)
-    if model is not None:
-        context.store = import_onnx(model).store
+    origin = model if model is not None else _model_of_bundle(file)
+    if origin is not None:
+        context.store = import_onnx(origin).store
     try:
         run_passes(module, passes, context, [observer] if observer is not None else [])
     except UnknownSymbol as error:
