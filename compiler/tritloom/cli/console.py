@@ -39,12 +39,13 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
+    terminal = sys.stdout.isatty()
     body = Table(
-        box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
+        box=box.SIMPLE_HEAD if terminal else None,
         header_style="bold",
         show_edge=False,
         pad_edge=False,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1 if terminal else 2, 0, 0),  # the box puts a space of its own between columns
     )
     for index, column in enumerate(columns):
         body.add_column(column, justify="right" if right[index : index + 1] == ">" else "left")
