@@ -38,6 +38,7 @@ class BuildPlan:
         Raises:
             InputError: the folder exists and `force` is not set, or its parent cannot be written.
         """
+        folder = folder.resolve()  # a link stays, what it leads to is replaced
         check_output(folder, force)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
