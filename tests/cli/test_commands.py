@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tritloom.cli import doctor, run
+from tritloom.errors import InputError
 from tritloom.passes import PASSES
 
 from .conftest import Cli, Install
@@ -102,9 +103,22 @@ def test_verify(cli: Cli, install: Install, bundle: Path, passed: bool) -> None:
     install("tritloom.verify", verify_bundle=verify_bundle)
     outcome = cli("verify", bundle, "--tokens", "32", "--after-each-pass")
     assert (outcome.code, outcome.out) == (0 if passed else 1, "local: ok\nglobal: ok\n")
-    assert seen == {"model": None, "text": None, "tokens": 32, "after_each_pass": True}
+    assert seen == {"model": None, "text": None, "tokens": 32, "after_each_pass": True, "control": None}
     outcome = cli("verify", bundle, "--json")
     assert (outcome.code, json.loads(outcome.out)) == (0 if passed else 1, {"passed": passed})
+
+
+def test_verify_takes_a_control(cli: Cli, install: Install, bundle: Path, model: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def verify_bundle(bundle: Path, **options: Any) -> Report:
+        seen.update(options)
+        return Report(True)
+
+    install("tritloom.verify", verify_bundle=verify_bundle)
+    assert cli("verify", bundle, "--control", model).code == 0
+    assert seen["control"] == model
+    assert cli("verify", bundle, "--control", model.parent / "none.onnx").code == 2
 
 
 def test_eval(cli: Cli, install: Install, bundle: Path, model: Path) -> None:
@@ -174,6 +188,34 @@ def test_generate_without_a_tokenizer(cli: Cli, session: Session, bundle: Path) 
     assert outcome.err == "error: the bundle has no tokenizer\nHint: give token ids: --prompt '1 2 3'\n"
 
 
+def test_generate_shows_no_prompt_that_is_refused(
+    cli: Cli, session: Session, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("prompt: token 99", "token ids go from 0 to 63")
+
+    session.tokenizer = None
+    monkeypatch.setattr(session, "generate", refuse)
+    outcome = cli("generate", bundle, "--prompt", "99")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "error: prompt: token 99\nHint: token ids go from 0 to 63\n"
+
+
+def test_generate_without_text_still_shows_the_prompt(
+    cli: Cli, session: Session, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = SimpleNamespace(text=None, tokens=[4, 5], tokens_per_second=1.0)
+    session.tokenizer = None
+    monkeypatch.setattr(session, "generate", lambda *_, **__: result)
+    assert cli("generate", bundle, "--prompt", "1 2").out == "1 2 4 5\n"
+
+
+def test_generate_refuses_a_negative_seed(cli: Cli, session: Session, bundle: Path) -> None:
+    outcome = cli("generate", bundle, "--prompt", "Hi", "--sample", "--seed", "-1")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: invalid value for '--seed': ")
+
+
 def test_generate_json(cli: Cli, session: Session, bundle: Path) -> None:
     outcome = cli(
         "generate", bundle, "--prompt", "Hi", "--sample", "--temperature", "0.7", "--top-k", "40",
@@ -206,6 +248,20 @@ def test_run(cli: Cli, session: Session, bundle: Path, tmp_path: Path) -> None:
     with np.load(outputs) as found:
         assert found.files == ["logits", "state_out.0"]
         assert found["logits"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("name", ["in.npz", "link.npz"])
+def test_run_does_not_overwrite_its_inputs(cli: Cli, session: Session, bundle: Path, tmp_path: Path, name: str) -> None:
+    inputs = tmp_path / "in.npz"
+    np.savez(inputs, input_ids=np.array([1, 2], np.int64))
+    (tmp_path / "link.npz").symlink_to(inputs)
+    before = inputs.read_bytes()
+    outcome = cli("run", bundle, "--inputs", inputs, "-o", tmp_path / name)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"error: {tmp_path / name} holds the inputs: it would be overwritten\nHint: give another file with -o\n"
+    )
+    assert inputs.read_bytes() == before
 
 
 def test_run_refuses_other_files(cli: Cli, session: Session, bundle: Path, tmp_path: Path) -> None:

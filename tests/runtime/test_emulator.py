@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tritloom.runtime import Bundle, DeviceError, load
+from tritloom.runtime import Bundle, BundleError, DeviceError, load
 from tritloom.runtime.driver import AP_DONE, AP_IDLE, AP_START, CTRL, GIER, IP_IER, IP_ISR
 from tritloom.runtime.emulator.memory import BASE, PAGE, Memory
 from tritloom.runtime.emulator.registers import INTC_IAR, INTC_IPR, INTC_MER, INTC_SIE, AxiIntc, HlsKernel
@@ -198,3 +201,71 @@ def test_pynq_sees_an_overlay(tmp_path: Path, emulation: None, family: str) -> N
     assert buffer[1].device_address == buffer.device_address + 16
     with pytest.raises(DeviceError, match="bus error"):
         device.read_registers(0x1234, 4)
+
+
+FRESH = """
+import sys
+import numpy as np
+import pynq
+from tritloom.runtime import load
+
+sessions = []
+for path in sys.argv[1:]:
+    sessions.append(load(path, "emulated"))
+    print(type(pynq.Clocks._instance).__name__, round(pynq.Clocks.fclk0_mhz))
+for session in sessions:
+    session.step(1)
+    session._engine._kernel.load()  # as after a timeout: the clocks are set again
+    session.step(2)
+print(all(np.array_equal(session.save_state().words, sessions[0].save_state().words) for session in sessions))
+"""
+
+
+@pytest.mark.parametrize("families", [["zynq"], ["zynqmp"], ["zynq", "zynqmp"], ["zynqmp", "zynq"]], ids="-".join)
+def test_families_in_a_fresh_process(tmp_path: Path, emulation: None, families: list[str]) -> None:
+    """pynq keeps its model of the clocks as long as the process lives: other tests must not have made it."""
+    from tritloom.runtime._pynq import CLOCKS_BY_DEVICE
+
+    if not CLOCKS_BY_DEVICE:
+        pytest.skip("this pynq does not set the emulated device's clocks")
+    paths = [str(write_bundle(tmp_path / family, family)) for family in families]
+    done = subprocess.run([sys.executable, "-c", FRESH, *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    clocks = {"zynq": "_ClocksZynq 100", "zynqmp": "_ClocksUltrascale 250"}
+    assert done.stdout.splitlines() == [*(clocks[family] for family in families), "True"]
+
+
+def test_one_device_for_both_families(tmp_path: Path, emulation: None) -> None:
+    from tritloom.runtime.emulator.device import EmulatedDevice
+
+    device = EmulatedDevice()
+    for family in ("zynqmp", "zynq", "zynqmp"):
+        with load(write_bundle(tmp_path / family, family), device) as session:
+            session.step(1)
+        if family == "zynq":
+            assert device.read_registers(0xF800_0170, 4)
+        else:
+            with pytest.raises(DeviceError, match="bus error"):
+                device.read_registers(0xF800_0170, 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("static constexpr unsigned K_MAX = 80;", None),
+        ("static constexpr unsigned K_MAX = 160;", "config.h has 160 for K_MAX, the manifest says 80"),
+        ("", "config.h has no number for K_MAX"),
+    ],
+)
+def test_the_limits_of_the_sources(bundle: Path, emulation: None, line: str, message: str | None) -> None:
+    limits = {"PORTS": 2, "PORT_BITS": 128, "SLICES": 2, "BATCH": 4, "LANES": 8, "CODE_SLOTS": 3}
+    limits |= {"VECTOR_WORDS": 256, "STATE_WORDS": 64, "PROGRAM_MAX": 16, "TOPK": 8}
+    text = "".join(f"  static constexpr unsigned {name} = {value};  // x\n" for name, value in limits.items()) + line
+    (bundle / "hls" / "config.h").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    edit(bundle, lambda manifest: manifest["files"].update({"hls/config.h": digest}))
+    if message is None:
+        load(bundle, "emulated").close()
+    else:
+        with pytest.raises(BundleError, match=message):
+            load(bundle, "emulated")

@@ -89,6 +89,17 @@ def test_text_with_bos(session: Session) -> None:
     assert "".join(pieces) == result.text
 
 
+def test_text_goes_on_without_a_second_bos(session: Session) -> None:
+    assert session.tokenizer is not None
+    first = session.generate("in the", 4)
+    more = session.tokenizer.encode("the", bos=False)
+    second = session.generate("the", 5, reset=False)
+    assert 0 not in more
+    assert list(second.prompt_tokens) == more
+    assert list(second.tokens) == greedy([*first.prompt_tokens, *first.tokens, *more], 5)
+    assert session.position == len(first.prompt_tokens) + 4 + len(more) + 4
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_one_stop_token(session: Session, streamed: bool) -> None:
     whole = greedy([3], 40)
@@ -145,6 +156,7 @@ def test_sampling_is_repeatable(session: Session) -> None:
         ({"do_sample": True, "temperature": 0.0}, "temperature"),
         ({"do_sample": True, "top_p": 1.5}, "top_p"),
         ({"do_sample": True, "top_k": -1}, "top_k"),
+        ({"do_sample": True, "seed": -1}, "seed=-1"),
         ({"stop": [64]}, "stop token 64"),
         ({"prompt": [1, 99]}, "token 99 at position 1"),
         ({"prompt": []}, "give at least one token|shape"),

@@ -52,6 +52,26 @@ def test_a_prompt_longer_than_a_start_takes(session: Session) -> None:
     assert session.position == 5000
 
 
+def test_a_vocabulary_that_fills_no_whole_beats(bundle: Path, emulation: None) -> None:
+    """A row of logits is 64 floats long, of which 61 are the vocabulary's."""
+    edit(bundle, lambda manifest: manifest["program"].update(vocab=61))
+    tokens = [(7 * i + 3) % 60 for i in range(9)]
+    want = expected(tokens)[:, :61]
+    with load(bundle, "emulated") as session:
+        assert session.vocab == 61
+        assert np.array_equal(session.prefill(tokens, all_logits=True), want)
+        assert session.get_outputs()[0].shape == ("tokens", 61)
+        [logits] = session.run(["logits"], {"input_ids": np.array([tokens])})
+        assert np.array_equal(logits, want)
+        session.reset()
+        assert np.array_equal(np.stack([session.step(token) for token in tokens]), want)
+        assert session.generate(tokens, 1).tokens == (int(want[-1].argmax()),)
+        drawn = session.generate(tokens, 20, do_sample=True, temperature=1e12, seed=3).tokens
+        assert max(drawn) < 61
+        with pytest.raises(InputError, match="token 61 at position 0 is outside the vocabulary of 61"):
+            session.step(61)
+
+
 def test_results_do_not_change_with_the_next_start(session: Session) -> None:
     first = session.step(1)
     kept = first.copy()

@@ -53,7 +53,7 @@ def generate(
     top_p: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="With --sample: the likeliest that add up to P.")
     ] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="With --sample: the same seed, the same text.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="With --sample: the same seed, the same text.")] = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     debug: Debug = False,
@@ -66,8 +66,7 @@ def generate(
         session = load(bundle, device=where)
     with session:
         start = prompt if session.tokenizer is not None else token_ids(prompt)
-        if not as_json:
-            _write(prompt)
+        echo = _Echo(prompt)
         result = session.generate(
             start,
             max_new_tokens=count,
@@ -76,7 +75,7 @@ def generate(
             top_k=top_k,
             top_p=top_p,
             seed=seed,
-            streamer=None if as_json else _write,
+            streamer=None if as_json else echo.write,
         )
     speed = result.tokens_per_second
     if as_json:
@@ -90,7 +89,7 @@ def generate(
             }
         )
         return
-    _write("\n" if result.text is not None else f" {' '.join(map(str, result.tokens))}\n")
+    echo.write("\n" if result.text is not None else f" {' '.join(map(str, result.tokens))}\n")
     note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({_label(where)})")
 
 
@@ -102,9 +101,16 @@ def token_ids(text: str) -> list[int]:
         raise InputError("the bundle has no tokenizer", "give token ids: --prompt '1 2 3'") from error
 
 
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+class _Echo:
+    """Writes text to stdout, behind the prompt: nothing appears where the prompt is refused."""
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(self._prompt + text)
+        sys.stdout.flush()
+        self._prompt = ""
 
 
 def run(
@@ -123,6 +129,8 @@ def run(
 
     from tritloom.runtime import load
 
+    if output.exists() and output.samefile(inputs):
+        raise InputError(f"{output} holds the inputs: it would be overwritten", "give another file with -o")
     feeds = _read(inputs)
     with working("running"), load(bundle, device=device_argument(device)) as session:
         names = [tensor.name for tensor in session.get_outputs()]

@@ -25,6 +25,15 @@ def verify(
     after_each_pass: Annotated[
         bool, typer.Option("--after-each-pass", help="Check the IR after every pass, and name the first that breaks.")
     ] = False,
+    control: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OTHER.onnx",
+            exists=True,
+            dir_okay=False,
+            help="Another export of the model to measure drift by, if not float64.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -36,7 +45,9 @@ def verify(
     from tritloom.verify import verify_bundle
 
     with working(f"verifying {tokens} tokens"):
-        report = verify_bundle(bundle, model=model, text=text, tokens=tokens, after_each_pass=after_each_pass)
+        report = verify_bundle(
+            bundle, model=model, text=text, tokens=tokens, after_each_pass=after_each_pass, control=control
+        )
     if as_json:
         emit_json(report.to_json())
     else:

@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     Metadata: Any
     InterruptController: Any
     CLOCKS_BY_DEVICE: bool
+    Clocks: Any
 else:
     try:
-        import pynq
-        from pynq import DefaultIP, Overlay
+        from pynq import Clocks, DefaultIP, Overlay
         from pynq.buffer import PynqBuffer
         from pynq.interrupt import _InterruptController as InterruptController  # noqa: F401 (for the emulated device)
         from pynq.pl_server.device import Device
@@ -79,7 +79,7 @@ else:
             "pip install 'tritloom[board]' (or pynq itself, with numpy<2, setuptools<81, pycparser<3)",
         ) from error
     # pynq 3.0 picks the model of the PL clocks by the host's processor, later ones by the device
-    CLOCKS_BY_DEVICE = hasattr(pynq.Clocks, "set_device")
+    CLOCKS_BY_DEVICE = hasattr(Clocks, "set_device")
 
 _PYNQ_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, ImportError)
 
@@ -117,6 +117,7 @@ def open_overlay(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
     """
     ensure_event_loop()
     before = getattr(Device, "_active_device", None)
+    _forget_clocks()
     Device.active_device = device  # pynq's Interrupt and PL look there, whatever `device=` says
     try:
         overlay = Overlay(str(bitfile), device=device)
@@ -130,6 +131,12 @@ def open_overlay(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
     finally:
         if before is not None:
             Device.active_device = before
+
+
+def _forget_clocks() -> None:
+    """Let pynq choose its model of the clocks again: it keeps the one for the first device of the process."""
+    if "_real_instance" in vars(Clocks):
+        del Clocks._real_instance
 
 
 def _touch_ips(overlay: Overlay) -> None:

@@ -80,7 +80,7 @@ def generate(
         temperature: divides the logits before they are drawn from.
         top_k: draw from the k largest only; 0 takes all.
         top_p: draw from the fewest tokens that have this probability together.
-        seed: makes drawing repeatable.
+        seed: makes drawing repeatable; 0 or more.
         streamer: gets the tokens as they come; it does not change them.
         stop: tokens that end the generation, and are part of it; None takes the tokenizer's EOS.
         reset: start from the initial state. Otherwise go on from the session's: a generated token that
@@ -92,6 +92,8 @@ def generate(
     """
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens={max_new_tokens}", "generate at least one token")
+    if seed is not None and seed < 0:
+        raise InputError(f"seed={seed} is out of range", "give a value that is 0 or more")
     sampling = Sampling(temperature, top_k, top_p) if do_sample else None
     stops = _stop_tokens(session, stop)
     tokens = _prompt_tokens(session, prompt, reset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -49,11 +50,15 @@ class Argument:
 
 @dataclass(frozen=True)
 class Limits:
-    """The compile-time limits of a kernel that the runtime needs (docs/kernel.md)."""
+    """The compile-time limits of a kernel, its FIFOs apart (docs/kernel.md)."""
 
     ports: int
     port_bits: int
+    slices: int
     batch: int
+    lanes: int
+    k_max: int
+    code_slots: int
     vector_words: int
     state_words: int
     program_max: int
@@ -226,7 +231,7 @@ def _kernel(part: Fields) -> Kernel:
             "use the runtime of the tritloom that compiled the bundle",
         )
     limits = part.fields("limits")
-    names = ("ports", "port_bits", "batch", "vector_words", "state_words", "program_max", "topk")
+    names = [field.name for field in dataclasses.fields(Limits)]
     kernel = Kernel(
         hash=stated,
         vlnv=part.text("vlnv"),

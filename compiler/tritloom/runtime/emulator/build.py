@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import BuildError
+from ..errors import BuildError, BundleError
+from ..manifest import Limits
 
 FLAVOURS = ("fast", "bounded")
 _MAKE_SECONDS = 900
@@ -55,6 +58,24 @@ def build_library(root: Path, sources: Mapping[str, str], flavour: str = "fast")
             f"cannot write the compiled model to {target.parent}: {error}", "set XDG_CACHE_HOME"
         ) from error
     return target / name
+
+
+def check_limits(root: Path, sources: Mapping[str, str], limits: Limits) -> None:
+    """Look whether the C++ was written for the manifest's limits.
+
+    Raises:
+        BundleError: ``hls/config.h`` says otherwise.
+    """
+    if "hls/config.h" not in sources:
+        return
+    text = (root / "hls" / "config.h").read_text(encoding="utf-8", errors="replace")
+    found = dict(re.findall(r"constexpr unsigned (\w+) = (\d+);", text))
+    for name, limit in asdict(limits).items():
+        value = found.get(name.upper(), "no number")
+        if value != str(limit):
+            raise BundleError(
+                f"hls/config.h has {value} for {name.upper()}, the manifest says {limit}", "compile the bundle again"
+            )
 
 
 def _compiler() -> str:

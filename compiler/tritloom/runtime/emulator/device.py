@@ -28,7 +28,7 @@ from ..bundle import Bundle
 from ..errors import DeviceError
 from ..hwh import read_layout
 from ..manifest import VLNV, Kernel
-from .build import build_library
+from .build import build_library, check_limits
 from .hwh_writer import write_hwh
 from .kernel import KernelModel, Trace
 from .memory import BASE, PAGE, Memory
@@ -85,6 +85,7 @@ class EmulatedDevice(Device):
         self.trace = trace
         self._build = build
         self._flush = flush
+        self._processor = ps_registers("zynqmp")
         self._registers: list[RegisterFile] = []
         self._uios: dict[int, Uio] = {}
         self._bundle: Bundle | None = None
@@ -96,9 +97,16 @@ class EmulatedDevice(Device):
         """An overlay for the bundle's kernel, to be loaded by `pynq.Overlay`: the path of its .bit.
 
         Raises:
-            BuildError: the kernel's C++ does not compile.
+            BundleError: the kernel's C++ is for other limits than the manifest's.
+            BuildError: it does not compile.
         """
+        check_limits(bundle.root, bundle.hls_files, bundle.kernel.limits)
         build_library(bundle.root, bundle.hls_files, self._build)
+        arch = "armv7l" if bundle.kernel.family == "zynq" else "aarch64"
+        if arch != self.arch:  # pynq sets the clocks before it downloads: they are there from now on
+            self.arch = arch
+            self._processor = ps_registers(bundle.kernel.family)
+            self._registers = []
         self._bundle = bundle
         bit = Path(self._folder.name) / "tritloom.bit"
         bit.write_bytes(b"")  # pynq only looks whether it is there
@@ -111,7 +119,6 @@ class EmulatedDevice(Device):
         if not hwh.exists():
             raise RuntimeError(f"{hwh} is missing")
         parser = RuntimeMetadataParser(Metadata(input=str(hwh)))
-        self.arch = "armv7l" if self._kernel().family == "zynq" else "aarch64"
         parser.mem_dict["PSDDR"] = {
             "raw_type": 2,
             "used": 1,
@@ -140,7 +147,7 @@ class EmulatedDevice(Device):
             for name, entry in parser.ip_dict.items()
             if "phys_addr" in entry
         }
-        self._registers = [*ps_registers(self._kernel().family), *by_name.values()]
+        self._registers = list(by_name.values())
         for name, controller in parser.interrupt_controllers.items():
             uio = self._uios.setdefault(controller["raw_irq"], Uio())
             uio.set_level(False)
@@ -191,7 +198,7 @@ class EmulatedDevice(Device):
             target.write32(address + 4 * index - target.base, word)
 
     def _find(self, address: int) -> RegisterFile:
-        for registers in self._registers or ps_registers("zynqmp"):
+        for registers in (*self._processor, *self._registers):
             if registers.base <= address < registers.base + registers.span:
                 return registers
         raise DeviceError(f"bus error: nothing answers at 0x{address:x}")
