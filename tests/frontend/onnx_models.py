@@ -57,9 +57,9 @@ class Net:
         values = np.random.default_rng(1).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
         return self.add("Gather", self.const("table", values if table is None else table), "input_ids", axis=0)
 
-    def rms_norm(self, x: str, gain: Array | None = None) -> str:
-        mean = self.add("ReduceMean", self.add("Pow", x, 2.0), self.axes(), keepdims=1)
-        root = self.add("Sqrt", self.add("Add", mean, 1e-6))
+    def rms_norm(self, x: str, gain: Array | None = None, eps: float = 1e-6, power: float = 2.0) -> str:
+        mean = self.add("ReduceMean", self.add("Pow", x, power), self.axes(), keepdims=1)
+        root = self.add("Sqrt", self.add("Add", mean, eps))
         normed = self.add("Mul", x, self.add("Reciprocal", root))
         return normed if gain is None else self.add("Mul", normed, self.const(f"gain{len(self.nodes)}", gain))
 

@@ -49,6 +49,14 @@ def refusal(path: Path) -> InputError:
     return caught.value
 
 
+def only_block(net: Net, folder: Path) -> list[str]:
+    """What the error says of the one node that is not supported."""
+    head, *lines = refusal(net.save(folder)).message.splitlines()
+    assert head == "1 node is not supported:"
+    assert len(lines) == 3
+    return lines
+
+
 def model_of(imported: Imported) -> ModelOp:
     return next(op for op in imported.module.ops if isinstance(op, ModelOp))
 

@@ -9,6 +9,11 @@ from onnx_models import WIDTH, Net
 from skeleton import import_net, model_of, op_names, refusal
 from tritloom.frontend import import_onnx
 
+OWN_OUTPUT = (
+    "every state needs an output of its own, which holds its new value; name them in the metadata"
+    " 'tritloom.states' = \"state.0=state.0.out,state.1=state.1.out,...\" (input=output)"
+)
+
 
 def gated(net: Net, x: str, state: str) -> str:
     forget = net.add("Sigmoid", x)
@@ -97,7 +102,19 @@ def test_metadata_that_names_no_output(tmp_path: Path) -> None:
     swapped(net)
     error = refusal(with_metadata(net, "past_a=present_a,past_b=nothing", tmp_path))
     assert error.message == (
-        "metadata 'tritloom.states' binds state 'past_b' to no output of its shape: 'past_a=present_a,past_b=nothing'"
+        "metadata 'tritloom.states' binds state 'past_b' to no output of its shape and of its own:"
+        " 'past_a=present_a,past_b=nothing'"
+    )
+    assert error.hint == f"{OWN_OUTPUT}; or remove the entry, and the states are paired by structure"
+
+
+def test_metadata_that_names_one_output_twice(tmp_path: Path) -> None:
+    net = Net()
+    swapped(net)
+    error = refusal(with_metadata(net, "past_a=present_a,past_b=present_a", tmp_path))
+    assert error.message == (
+        "metadata 'tritloom.states' binds state 'past_b' to no output of its shape and of its own:"
+        " 'past_a=present_a,past_b=present_a'"
     )
 
 
@@ -107,3 +124,4 @@ def test_an_input_without_a_new_value(tmp_path: Path) -> None:
     net.output("y", net.bitlinear(net.add("Add", x, h)))
     error = refusal(net.save(tmp_path))
     assert error.message == ("input 'h' [1, 8] is neither the token nor a state: no single output holds its new value")
+    assert error.hint == f"{OWN_OUTPUT}; or remove the input"

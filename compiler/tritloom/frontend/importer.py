@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import onnx_ir as ir
 
@@ -15,10 +18,13 @@ from .contrib import lower_contrib
 from .emitter import Emitter
 from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
+from .patterns.embedding import EmbeddingMatch
 from .reader import infer_shapes, read_model
 from .recognise import Cover, in_order, recognise, roots
 from .residues import find_residues
 from .states import find_token, forget_shapes, pair_states, pin_dimensions
+
+_TOKEN_KEYS: Final = ("tritloom.bos_token_id", "tritloom.eos_token_id")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def import_onnx(path: Path) -> Imported:
     fold_time = time.perf_counter()
     cover = recognise(graph)
     recognise_time = time.perf_counter()
+    _check_tokens(metadata, cover)
     module, emitter = _emit(graph, cover)
     operations = len(emitter.model.body.block.ops)
     stages = [
@@ -68,6 +75,27 @@ def import_onnx(path: Path) -> Imported:
         Stage("import", time.perf_counter() - recognise_time, len(cover.matches), operations),
     ]
     return Imported(module, emitter.store, metadata, stages, emitter.near_ties)
+
+
+def _check_tokens(metadata: Mapping[str, str], cover: Cover) -> None:
+    """Refuse the ids of special tokens that the model does not have.
+
+    Raises:
+        InputError: one is no integer, or outside the vocabulary, the rows of the embedding table.
+    """
+    tables = [match.table for match in cover.matches.values() if isinstance(match, EmbeddingMatch)]
+    rows = min((table.shape[0] for table in tables), default=None)
+    for key in _TOKEN_KEYS:
+        if (text := metadata.get(key)) is None:
+            continue
+        integer = re.fullmatch("[0-9]{1,18}", text)
+        if integer and (rows is None or int(text) < rows):
+            continue
+        last = "" if rows is None else f" to {rows - 1:,}, the rows of the embedding table"
+        raise InputError(
+            f"metadata '{key}' is {text[:40]!r}, which is no token: tokens are integers from 0{last}",
+            "correct the entry, or remove it if the model has no such token",
+        )
 
 
 def _prepare(model: ir.Model) -> Graph:

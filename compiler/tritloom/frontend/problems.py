@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -65,6 +65,8 @@ _ADVICE = {
         "export the model in float32 (weights and tables may be int8, float16, bfloat16)",
     ),
 }
+_NAMED, _LINE = 6, 110
+"""Nodes of one group that an error names, and how wide their lines are."""
 _UNKNOWN = (
     "there is no such operation on the engine",
     "express it with Add, Sub, Mul, Div, Max, Min, Sqrt, Sigmoid or Relu, or move it out of the model",
@@ -79,6 +81,8 @@ class Refusal:
     reason: str
     instead: str
     secondary: bool = False
+    blames: ir.Value | None = None
+    """Activations that it takes for floats: if what should round them is refused itself, this says nothing new."""
 
 
 def node_label(node: ir.Node) -> str:
@@ -100,16 +104,40 @@ def shape_text(value: ir.Value) -> str:
     return "[" + ", ".join(str(dim) if isinstance(dim, int) else dim.value or "?" for dim in value.shape) + "]"
 
 
+def _operator(node: ir.Node) -> str:
+    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+
+
+def _wrapped(words: Iterable[str]) -> list[str]:
+    """Words in indented lines; none is broken."""
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) >= _LINE:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return [f"    {line}" for line in lines]
+
+
+def _block(group: Sequence[Refusal]) -> list[str]:
+    """One operator and one reason: how many nodes, which, and what to write instead."""
+    first = group[0]
+    count = f" ({len(group)} nodes)" if len(group) > 1 else ""
+    nodes = [refusal.node for refusal in group[:_NAMED]]
+    names = [f"'{node_label(node)}' {shape_text(node.outputs[0]) if node.outputs else '[]'}" for node in nodes]
+    words = [f"{name}," for name in names[:-1]] + names[-1:]
+    more = [f"and {len(group) - _NAMED} more"] if len(group) > _NAMED else []
+    told = f"  {_operator(first.node)}{count}: {first.reason}"
+    return [told, *_wrapped(words + more), f"    instead: {first.instead}"]
+
+
 def refusal_error(refusals: Sequence[Refusal]) -> InputError:
-    """One error that lists every refusal."""
+    """One error that lists every operator and reason, with the nodes that they hold for."""
     told = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
-    lines = []
+    groups: dict[tuple[str, str, str], list[Refusal]] = {}
     for refusal in told:
-        node = refusal.node
-        kind = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-        shape = shape_text(node.outputs[0]) if node.outputs else "[]"
-        lines.append(f"  {kind} '{node_label(node)}' -> {shape}: {refusal.reason}; instead: {refusal.instead}")
-    noun = "operator is" if len(told) == 1 else "operators are"
+        groups.setdefault((_operator(refusal.node), refusal.reason, refusal.instead), []).append(refusal)
+    noun = "node is" if len(told) == 1 else "nodes are"
+    lines = [line for group in groups.values() for line in _block(group)]
     return InputError(
         "\n".join([f"{len(told)} {noun} not supported:", *lines]),
         "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again",

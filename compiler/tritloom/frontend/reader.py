@@ -15,6 +15,7 @@ from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 from ..errors import InputError
 from .contrib import MICROSOFT, UNCHECKED
 from .external import check_external
+from .states import check_positions
 
 _NOT_ONNX_HINT = "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
 _TRUNCATED_HINT = "the download or copy was cut off, or Git LFS left a pointer: fetch the file again"
@@ -117,10 +118,11 @@ def _checkable(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _check_valid(path: Path, changed: bool) -> None:
+def _check_valid(path: Path, model: ir.Model, changed: bool) -> None:
     try:
         onnx.checker.check_model(_checkable(path) if changed else str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        check_positions(model)
         raise InputError(
             f"{path} is not a valid ONNX model: {_first_line(error)}",
             "onnx.checker.check_model says the same: export the model again, with a released opset",
@@ -152,7 +154,7 @@ def read_model(path: Path) -> ir.Model:
     for tensor in external:
         check_external(path, tensor)
     unchecked = any(not node.domain and node.op_type in UNCHECKED for node in model.graph)
-    _check_valid(path, bool(external) or unchecked)
+    _check_valid(path, model, bool(external) or unchecked)
     return InlinePass()(model).model if model.functions else model
 
 

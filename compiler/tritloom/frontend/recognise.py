@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from ..errors import InputError
 from .graph import Graph
-from .patterns import PATTERNS, Match, scale_of_a_pattern
+from .patterns import PATTERNS, Match, scale_of_a_pattern, unrounded_by
 from .problems import Refusal, refusal_error, shape_text, unsupported
 
 
@@ -54,8 +54,23 @@ def recognise(graph: Graph) -> Cover:
                 operand for operand in operands if operand in run_time and not scale_of_a_pattern(graph, operand)
             )
     if cover.refusals:
-        raise refusal_error(cover.refusals)
+        raise refusal_error(_causes(graph, cover.refusals))
     return cover
+
+
+def _causes(graph: Graph, refusals: list[Refusal]) -> list[Refusal]:
+    """Refusals without those that only follow from another: the product behind a refused rounding, which therefore
+    is no quantiser, and the mean of a refused power, which therefore is no norm."""
+    refused = {refusal.node for refusal in refusals}
+
+    def follows(refusal: Refusal) -> bool:
+        if refusal.blames is not None:
+            return unrounded_by(graph, refusal.blames) in refused
+        return refusal.node.op_type == "ReduceMean" and any(
+            graph.producer(operand, "Pow") in refused for operand in graph.operands(refusal.node)[:1]
+        )
+
+    return [refusal for refusal in refusals if not follows(refusal)]
 
 
 def roots(graph: Graph) -> list[ir.Value]:

@@ -20,6 +20,10 @@ _ELEMENTWISE = frozenset(
     | {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"}
 )
 _ACCEPTED = "a step takes one integer token ([1] or [1, 1]) and float32 states ([d], [1, d] or [1, 1, d])"
+_OWN_OUTPUT = (
+    "every state needs an output of its own, which holds its new value; name them in the metadata"
+    f" '{STATES_KEY}' = \"state.0=state.0.out,state.1=state.1.out,...\" (input=output)"
+)
 _AFFIXES = re.compile(r"[._/]?(?:inputs?|outputs?|in|out|present|past|prev|previous|new|next|old)(?=[._/]|$)")
 
 
@@ -56,6 +60,28 @@ def find_token(model: ir.Model) -> ir.Value:
     return tokens[0]
 
 
+def _positions(value: ir.Value) -> InputError:
+    empty = value.shape is not None and 0 in value.shape
+    return InputError(
+        f"input '{value.name}' has shape {shape_text(value)}:"
+        f" {'it is empty' if empty else 'several positions at once are not accepted'}",
+        f"export one decoding step, which the host runs once a token: {_ACCEPTED}",
+    )
+
+
+def check_positions(model: ir.Model) -> None:
+    """Tell a model of several positions, before onnx says in which node their number does not fit.
+
+    Raises:
+        InputError: an integer input has several elements.
+    """
+    initializers = set(model.graph.initializers.values())
+    for value in model.graph.inputs:
+        dims = list(value.shape) if value.shape is not None else []
+        if value.dtype in _INTEGERS and value not in initializers and any(isinstance(d, int) and d > 1 for d in dims):
+            raise _positions(value)
+
+
 def pin_dimensions(model: ir.Model, token: ir.Value) -> bool:
     """Give every input one position: symbolic dimensions in front of the last (all of the token's) become 1.
 
@@ -80,10 +106,7 @@ def pin_dimensions(model: ir.Model, token: ir.Value) -> bool:
                 " state.unbind(0), return a list instead of torch.stack), and export again",
             )
         if any(dim != 1 for dim in pinned[:free]) or 0 in pinned:
-            raise InputError(
-                f"input '{value.name}' has shape {shape_text(value)}: more than one position",
-                f"export one decoding step: {_ACCEPTED}",
-            )
+            raise _positions(value)
         if pinned != shape:
             value.shape, changed = ir.Shape(pinned), True
     if unresolved:
@@ -120,13 +143,14 @@ def pair_states(graph: Graph, metadata: Mapping[str, str]) -> tuple[State, ...]:
 def _stated_pairs(graph: Graph, inputs: list[ir.Value], text: str) -> list[tuple[ir.Value, ir.Value]]:
     stated = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
     outputs = {output.name: output for output in graph.model.graph.outputs}
-    pairs = []
+    pairs: list[tuple[ir.Value, ir.Value]] = []
     for value in inputs:
         output = outputs.get(stated.get(value.name or "", ""))
-        if output is None or graph.width(output) != graph.width(value):
+        if output is None or graph.width(output) != graph.width(value) or output in (taken for _, taken in pairs):
             raise InputError(
-                f"metadata '{STATES_KEY}' binds state '{value.name}' to no output of its shape: {text!r}",
-                "it reads 'input=output,input=output'; correct it, or remove it and the states are paired by structure",
+                f"metadata '{STATES_KEY}' binds state '{value.name}' to no output of its shape and of its own:"
+                f" {text!r}",
+                f"{_OWN_OUTPUT}; or remove the entry, and the states are paired by structure",
             )
         pairs.append((value, output))
     return pairs
@@ -186,7 +210,7 @@ def _structural_pairs(graph: Graph, inputs: list[ir.Value]) -> list[tuple[ir.Val
             raise InputError(
                 f"input '{value.name}' {shape_text(value)} is neither the token nor a state:"
                 " no single output holds its new value",
-                f"add metadata '{STATES_KEY}' = 'input=output,...', or remove the input",
+                f"{_OWN_OUTPUT}; or remove the input",
             )
         pairs.append((value, candidates[0]))
     return pairs

@@ -52,7 +52,7 @@ class TernarySource:
         """
         codes = self.encoding.codes(self.constant)
         codes = codes.T if self.transposed else codes
-        trits, scale = _split(self.constant, codes)
+        trits, scale = _split(self.constant, codes, self.transposed)
         grid = self.encoding.scale()
         if grid is not None:
             scale = scale * self._row_scales(trits, grid.T if self.transposed else grid)
@@ -106,7 +106,7 @@ class TernarySource:
         return int(np.count_nonzero(np.abs(ratio - 0.5) < TIE))
 
 
-def _split(constant: Constant, values: NDArray[Any]) -> tuple[Trits, Scale]:
+def _split(constant: Constant, values: NDArray[Any], transposed: bool) -> tuple[Trits, Scale]:
     """Trits and scale of values [rows, cols]."""
     integer = values.dtype.kind in "iu"
     if not integer:
@@ -122,7 +122,7 @@ def _split(constant: Constant, values: NDArray[Any]) -> tuple[Trits, Scale]:
         scale = _common_scale(magnitudes, axis)
         if scale is not None:
             return np.sign(values).astype(np.int8), scale if axis else float(scale[0])
-    raise not_ternary(constant, values)
+    raise not_ternary(constant, values.T if transposed else values)
 
 
 def _common_scale(magnitudes: NDArray[Any], axis: int | None) -> NDArray[np.float64] | None:
@@ -141,7 +141,7 @@ def _common_scale(magnitudes: NDArray[Any], axis: int | None) -> NDArray[np.floa
 
 
 def not_ternary(constant: Constant, values: NDArray[np.generic]) -> InputError:
-    """The error for a matrix of more than {-s, 0, +s}: its histogram, and how far from ternary it is."""
+    """The error for a matrix, as stored, of more than {-s, 0, +s}: its histogram, and how far from ternary it is."""
     shape = "x".join(str(dim) for dim in constant.shape)
     distinct = np.unique(values)
     kind = constant.dtype.name.lower()
@@ -168,8 +168,9 @@ def _distance(values: NDArray[np.generic]) -> str:
     scale = (weights * trits).sum() / max(float(np.abs(trits).sum()), 1.0)
     error = np.abs(weights - scale * trits)
     rms = float(np.sqrt((error**2).mean() / (weights**2).mean()))
-    off = float((error > 0.1 * scale).mean())
+    off = np.argwhere(error > 0.1 * scale)
+    first = f" (the first, {float(values[tuple(off[0])]):g}, at {off[0].tolist()})" if len(off) else ""
     return (
         f"the nearest ternary tensor (scale {scale:.4g}) is {rms:.1%} rms away,"
-        f" {off:.1%} of the values by more than a tenth of the scale"
+        f" {len(off):,} of {values.size:,} values by more than a tenth of the scale{first}"
     )

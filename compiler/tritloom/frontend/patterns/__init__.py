@@ -8,6 +8,7 @@ from ..graph import Graph
 from ..scalars import is_scalar, scalar_factor
 from . import constant, elementwise, embedding, linear, quantizer, recurrence, rms_norm, silu, split, state
 from .base import Match, Pattern
+from .quantizer import unrounded_by
 
 PATTERNS: Final = (
     Pattern("constant", constant.match),
@@ -31,4 +32,4 @@ def scale_of_a_pattern(graph: Graph, value: ir.Value) -> bool:
     return all(quantizer.absmax_of(graph, base) or rms_norm.root_of(graph, base) for base in bases)
 
 
-__all__ = ["PATTERNS", "Match", "Pattern", "scale_of_a_pattern"]
+__all__ = ["PATTERNS", "Match", "Pattern", "scale_of_a_pattern", "unrounded_by"]

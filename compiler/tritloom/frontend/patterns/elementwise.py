@@ -81,6 +81,13 @@ def _power(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary] | None:
     return (x, function) if function is not None else None
 
 
+def _other_power(graph: Graph, node: ir.Node) -> Refusal | None:
+    if (exponent := graph.scalar(graph.operands(node)[1])) is None:
+        return None
+    reason = f"its exponent is {exponent:g}, and only x^2, x^0.5 and x^-1 exist"
+    return Refusal(node, reason, "an RMSNorm squares: x / sqrt(mean(x*x) + eps) * gain; write other powers as products")
+
+
 def _clamp(graph: Graph, value: ir.Value) -> tuple[ir.Value, Unary] | None:
     bounds = bounded(graph, value)
     if bounds.value is value:
@@ -162,5 +169,5 @@ def match(graph: Graph, value: ir.Value) -> Match | Refusal | None:
     if node.op_type in _BINARY:
         return _binary(graph, value, node)
     if (found := _function_of(graph, value, node)) is None:
-        return None
+        return _other_power(graph, node) if node.op_type == "Pow" else None
     return UnaryMatch(value, (found[0],), (node,), found[1])

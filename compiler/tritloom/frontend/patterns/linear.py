@@ -29,6 +29,8 @@ from .base import Match
 from .ternary_weight import Found, Matrix, scale_of_base, ternary_matrix
 
 _LONGEST_SUM = (2**24 - 1) // 127
+_SMALLEST_SCALE = 1.5e-36
+"""Rounded up: 127 times the smallest normal float32 number. The engine rescales by beta/127."""
 _WEIGHTS_INSTEAD = "store int8 trits behind a Cast, floats {-s, 0, +s}, or masters with absmean quantisation"
 _INSTEAD = "put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s"
 
@@ -133,7 +135,8 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
     if matrix is None:
         return Refusal(node, "its weights are computed in a way that is not recognised", _WEIGHTS_INSTEAD)
     if codes is None:
-        return Refusal(node, "its activations are float: no absmax quantiser is in front of it", _INSTEAD)
+        reason = "its activations are float: no absmax quantiser is in front of it"
+        return Refusal(node, reason, _INSTEAD, blames=inner)
     if matrix.source.cols > _LONGEST_SUM:
         return Refusal(node, f"{matrix.source.cols} inputs overflow an exact sum (at most {_LONGEST_SUM})", "split it")
     if isinstance(bias := _bias(graph, node), Refusal):
@@ -176,6 +179,13 @@ def _scales(graph: Graph, product: Product, factor: Factor, stored: Scale) -> tu
                 f"the scale of tensor '{source.constant.name}' is {scale:g} (at '{node_label(product.node)}')",
                 "a weight scale must be positive and finite: look for NaN, Inf or an empty tensor in the export",
             )
+    if rows.min() / np.float32(quantizer.LEVELS) < np.finfo(np.float32).tiny:
+        raise InputError(
+            f"the scale of tensor '{source.constant.name}' is {rows.min():g} (at '{node_label(product.node)}'):"
+            " divided by 127 it is no normal float32 number",
+            f"a weight scale must be at least {_SMALLEST_SCALE:g}: look for a weight that was never trained,"
+            " or a scale that was divided twice",
+        )
     if rows.size == 1:
         return float(rows[0]), None
     return 1.0, constant_from(f"{source.constant.name}.scales", rows)

@@ -24,6 +24,7 @@ LEVELS = 127.0
 """Codes of the largest magnitude."""
 _RELATIVE = 1e-6
 _LARGEST_FLOOR = 1e-4
+_ROUNDINGS = frozenset({"Round", "Floor", "Ceil", "Trunc"})
 _INSTEAD = "quantise to int8 per token: s = 127/max(max|x|, 1e-5), q = clamp(round(x*s), -128, 127)"
 
 
@@ -78,6 +79,19 @@ def codes_behind(graph: Graph, value: ir.Value) -> ir.Value:
     return graph.resolve(value)
 
 
+def unrounded_by(graph: Graph, value: ir.Value) -> ir.Node | None:
+    """The node that was to round a value, behind its clamps, casts and factors: any rounding or quantiser."""
+    inner = graph.resolve(value)
+    while True:
+        *_, (scaled, _) = factors_in_front(graph, bounded(graph, codes_behind(graph, inner)).value)
+        if scaled is inner:
+            break
+        inner = scaled
+    node = inner.producer()
+    rounds = node is not None and (node.op_type in _ROUNDINGS or "quant" in node.op_type.lower())
+    return node if rounds else None
+
+
 def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
     """A rounded, and perhaps clamped, product of x and 127/max|x|; or a QuantizeLinear on the step max|x|/127."""
     if (integer := graph.producer(codes_behind(graph, value), "QuantizeLinear", "DynamicQuantizeLinear")) is not None:
@@ -96,7 +110,7 @@ def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
             continue
         for clamp in (codes, before):
             if not _keeps_all(clamp):
-                return Refusal(rounding, f"it clamps codes to {clamp.low}..{clamp.high}, inside of -127..127", _INSTEAD)
+                return Refusal(rounding, f"it clamps codes to {_range(clamp)}, inside of -127..127", _INSTEAD)
         return _checked(graph, value, rounding, inner, factor, _step_tensor(graph, scaled, absmax))
     return None
 
@@ -130,6 +144,10 @@ def _checked(
     if floor > _LARGEST_FLOOR:
         return Refusal(rounding, f"its floor {floor:g} of max|x| is too large to be dropped", _INSTEAD)
     return QuantizerMatch(value, (x,), (rounding,), absmax, step)
+
+
+def _range(clamp: Bounded) -> str:
+    return "..".join("" if bound is None else f"{bound:g}" for bound in (clamp.low, clamp.high))
 
 
 def _keeps_all(codes: Bounded) -> bool:

@@ -8,6 +8,7 @@ SimplifiedLayerNormalization and SkipSimplifiedLayerNormalization are written ou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from ...ir.tern import RmsNormOp
 from ..constants import Constant
 from ..emitter import Emitter
 from ..graph import Graph, float_attribute, int_attribute, reduces_last_axis
+from ..problems import Refusal
 from ..scalars import is_scalar
 from .base import Match
 
@@ -58,14 +60,14 @@ def _squared(graph: Graph, value: ir.Value) -> ir.Value | None:
 
 
 def _mean_square(graph: Graph, value: ir.Value) -> tuple[ir.Value, float] | None:
-    """(x, eps) where a value is mean(x^2) + eps; eps is 0 where an optimiser took it away."""
+    """(x, eps) where a value is mean(x^2) + eps; eps is 0 where an optimiser took it away (`match` checks it)."""
     if (x := _mean_of_squares(graph, value)) is not None:
         return x, 0.0
     if (add := graph.producer(value, "Add")) is None:
         return None
     for mean, eps in graph.either_way(add):
         number, x = graph.scalar(eps), _mean_of_squares(graph, mean)
-        if number is not None and number >= 0.0 and x is not None:
+        if number is not None and x is not None:
             return x, number
     return None
 
@@ -139,7 +141,14 @@ def _nearby_root(graph: Graph, value: ir.Value, depth: int = 3) -> Root | None:
     return None
 
 
-def _match_fused(graph: Graph, value: ir.Value) -> RmsNormMatch | None:
+def _checked_epsilon(node: ir.Node, found: RmsNormMatch) -> RmsNormMatch | Refusal:
+    if 0.0 <= found.eps < math.inf:
+        return found
+    reason = f"the epsilon of its RMSNorm is {found.eps:g}; it must be zero or positive"
+    return Refusal(node, reason, "set the epsilon of the norm to a small positive number, such as 1e-6")
+
+
+def _match_fused(graph: Graph, value: ir.Value) -> RmsNormMatch | Refusal | None:
     node = graph.producer(value, "RMSNormalization")
     if node is None:
         return None
@@ -148,10 +157,10 @@ def _match_fused(graph: Graph, value: ir.Value) -> RmsNormMatch | None:
     axis = int_attribute(node, "axis", -1)
     if shape is None or constant is None or axis % len(shape) != len(shape) - 1 or constant.size != shape[-1]:
         return None
-    return RmsNormMatch(value, (x,), (node,), constant, float_attribute(node, "epsilon", 1e-5))
+    return _checked_epsilon(node, RmsNormMatch(value, (x,), (node,), constant, float_attribute(node, "epsilon", 1e-5)))
 
 
-def match(graph: Graph, value: ir.Value) -> RmsNormMatch | None:
+def match(graph: Graph, value: ir.Value) -> RmsNormMatch | Refusal | None:
     """A product of x, of 1/rms(x), and of a constant vector (or of none)."""
     width = graph.width(value)
     if width is None or width == 1:
@@ -174,4 +183,5 @@ def match(graph: Graph, value: ir.Value) -> RmsNormMatch | None:
             return None
     if (x, inverse) != (1, -1) or len(gains) > 1 or any(gain.size != width for gain in gains):
         return None
-    return RmsNormMatch(value, (root.x,), (root.node, node), gains[0] if gains else None, root.eps)
+    gain = gains[0] if gains else None
+    return _checked_epsilon(node, RmsNormMatch(value, (root.x,), (root.node, node), gain, root.eps))
