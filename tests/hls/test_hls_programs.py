@@ -92,6 +92,20 @@ def test_zero_vector_has_zero_codes(build):
 
 
 @pytest.mark.parametrize("build", BUILDS)
+def test_the_largest_sums(build):
+    """Every trit 1 and every code 127 or -127, over the 6,912 columns of a large model: 20 bits and the sign."""
+    length, rows = 6912, 8
+    kernel = limits(k_max=6960, vector_words=8192)
+    program = Program(kernel)
+    program.embed(np.stack([np.ones(length), -np.ones(length)]).astype(np.float32), 0)
+    program.quantize(length, 0, 0, np.ones(length, np.float32), func=Norms.NONE)
+    program.linear(np.ones((rows, length), np.int8), Epilogue.LOGITS, 0, 0.5, dst=rows)
+    outcome = check_run(library(kernel, build), program, [0, 1], B=2)
+    sums = [values for (_, _, _, what), values in outcome.trace if what == "acc"]
+    assert [values.tolist() for values in sums] == [[877824] * rows, [-877824] * rows]
+
+
+@pytest.mark.parametrize("build", BUILDS)
 def test_a_prompt_equals_single_steps(build):
     kernel = limits()
     image = language_model(kernel).image()

@@ -53,6 +53,14 @@ def test_few_tokens_or_no_control_leave_coarse_limits() -> None:
     assert limits(of(0, 0.1, 0.1), 200) == pytest.approx({"disagreements": 10.0, "rms": 0.15, "bits": 0.15})
 
 
+def test_coarse_limits_say_why() -> None:
+    wanted = np.random.default_rng(2).standard_normal((512, 4)).astype(np.float32)
+    assert measure(wanted, wanted, wanted, []).coarse == ""
+    assert measure(wanted[:9], wanted[:9], wanted[:9], []).coarse == "fewer than 512 tokens"
+    assert measure(wanted, wanted, None, []).coarse == "no control"
+    assert measure(wanted[:9], wanted[:9], None, []).coarse == "fewer than 512 tokens and no control"
+
+
 def test_what_exceeds_is_named() -> None:
     random = np.random.default_rng(1)
     wanted = random.standard_normal((512, 20)).astype(np.float32)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from tritloom.errors import InputError
 from tritloom.verify import Check, VerifyReport, evaluate, verify_bundle
@@ -58,6 +59,8 @@ def test_the_report_as_lines(report: VerifyReport) -> None:
     assert lines[0].endswith("against tiny-baked.onnx, 96 tokens of heldout.txt")
     assert "ok     weight images: 786,432 trits of 13 weights on 4 ports are the ONNX file's" in lines
     assert any("control (tiny-naive.onnx): argmax " in line for line in lines)
+    (line,) = (line for line in lines if line.startswith("ok     global: "))
+    assert line.endswith("; coarse limits: fewer than 512 tokens")
     assert lines[-1].startswith("verified: 17 checks (")
 
 
@@ -120,6 +123,25 @@ def test_no_text_no_bundle_no_tokens(bundle: Path, tmp_path: Path) -> None:
         verify_bundle(tmp_path / "nothing")
     with pytest.raises(InputError, match="at least one token"):
         verify_bundle(bundle, tokens=0)
+
+
+def test_a_control_of_another_model(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(BAKED)
+    for node in model.graph.node:
+        node.input[:] = ["other" if name == "state.1" else name for name in node.input]
+    next(value for value in model.graph.input if value.name == "state.1").name = "other"
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(InputError, match=r"other\.onnx is no control: it has no input 'state\.1'"):
+        verify_bundle(bundle, tokens=2, control=tmp_path / "other.onnx")
+
+
+def test_a_model_that_onnxruntime_does_not_know(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(BAKED)
+    model.opset_import[0].version = 99
+    onnx.save(model, tmp_path / "opset99.onnx")
+    with pytest.raises(InputError, match=r"onnxruntime \S+ refuses opset99.onnx: ONNX Runtime only") as raised:
+        verify_bundle(bundle, tokens=2, control=tmp_path / "opset99.onnx")
+    assert "opset that this onnxruntime knows" in raised.value.hint
 
 
 def test_a_changed_byte_is_refused(bundle: Path, tmp_path: Path) -> None:

@@ -199,8 +199,10 @@ class _Judged:
         name = run.reference.interface.output
         logits = run.reference.run(run.fed.tokens).values[name]
         if control is not None:
-            other = Reference(control, run.reference.interface)
-            return _Judged(logits, other.run(run.fed.tokens).values[name], control.name, run.fed.following)
+            others = _control_logits(run, control)
+            if others.shape != logits.shape:
+                raise _no_control(control, f"its logits have {others.shape[-1]} elements, not {logits.shape[-1]}")
+            return _Judged(logits, others, control.name, run.fed.following)
         try:
             double = Reference(run.subject.model, run.reference.interface, double=True)
             wide = double.run(run.fed.tokens).values[name]
@@ -213,6 +215,27 @@ class _Judged:
         count = len(logits)
         control = self.control[:count] if self.control is not None else None
         return measure(logits, self.reference[:count], control, self.following[:count])
+
+
+def _control_logits(run: _Run, control: Path) -> Array:
+    """The logits of another export of the model."""
+    interface = run.reference.interface
+    other = Reference(control, interface)
+    inputs, outputs = ({value.name for value in values} for values in (other.graph.input, other.graph.output))
+    for name in (interface.token, *(state for state, _ in interface.states)):
+        if name not in inputs:
+            raise _no_control(control, f"it has no input '{name}'")
+    for name in (interface.output, *(state for _, state in interface.states)):
+        if name not in outputs:
+            raise _no_control(control, f"it has no output '{name}'")
+    return other.run(run.fed.tokens).values[interface.output]
+
+
+def _no_control(control: Path, why: str) -> InputError:
+    return InputError(
+        f"{control.name} is no control: {why}",
+        "Give another export of the same model, with the same names and sizes of inputs and outputs.",
+    )
 
 
 class _PassWatcher:
@@ -271,7 +294,7 @@ def _device_checks(run: _Run, logits: Array) -> list[Check]:
 
 def _probe_check(subject: Subject) -> Check:
     """The probe on the bundle's kernel."""
-    tokens = probe_tokens()
+    tokens = probe_tokens(subject.limits)
     with tempfile.TemporaryDirectory(prefix="tritloom-verify-") as folder:
         written, module, store = write_probe(subject, Path(folder) / "probe")
         expected = Expected.of(module, store, tokens)
@@ -289,6 +312,7 @@ def _drift_check(drift: Drift, control: str) -> Check:
         "bits_per_token": ours.bits_per_token,
         "bits_per_token_onnxruntime": drift.reference_bits,
         "control": control,
+        "coarse": drift.coarse,
         **{f"limit_{name}": limit for name, limit in drift.limits.items()},
     }
     if other is not None:
@@ -299,6 +323,8 @@ def _drift_check(drift: Drift, control: str) -> Check:
             "control_bits_per_token": other.bits_per_token,
         }
     bits = f"{ours.bits_per_token:.4f} bits per token, onnxruntime {drift.reference_bits:.4f}"
+    if drift.coarse:
+        bits += f"; coarse limits: {drift.coarse}"
     limits = drift.limits
     notes = [
         f"ours: {ours.text()}",

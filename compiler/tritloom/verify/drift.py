@@ -65,6 +65,8 @@ class Drift:
     reference_bits: float
     limits: dict[str, float]
     exceeded: tuple[str, ...]
+    coarse: str
+    """Why the limits are coarse; empty where they are not."""
 
     @property
     def passed(self) -> bool:
@@ -96,13 +98,19 @@ def distance(logits: Array, reference: Array, following: Sequence[int]) -> Dista
     )
 
 
+def coarseness(control: Distance | None, tokens: int) -> str:
+    """Why limits are coarse, in words; empty where they are not."""
+    reasons = [f"fewer than {ENOUGH} tokens"] if tokens < ENOUGH else []
+    return " and ".join(reasons + (["no control"] if control is None else []))
+
+
 def limits(control: Distance | None, tokens: int, double: bool = False) -> dict[str, float]:
     """Largest distances allowed: 1.5 times the control's, or more where that is less than chance.
 
     `double` says that the control is a float64 evaluation. A count c of rare disagreements varies by its own root: it
     is granted three of these, and a control of 0 allows 3.
     """
-    few = tokens < ENOUGH or control is None
+    few = bool(coarseness(control, tokens))
     floor = _COARSE if few else _FLOOR
     count = control.disagreements if control is not None else 0
     factor = FACTOR * (SINGLE if double else 1.0)
@@ -124,4 +132,4 @@ def measure(logits: Array, reference: Array, control: Array | None, following: S
         f"{name} {value:.3g} exceeds {allowed[name]:.3g}" for name, value in found.items() if not value <= allowed[name]
     )
     bits = float(code_lengths(reference, following).mean()) if len(following) else 0.0
-    return Drift(ours, other, bits, allowed, exceeded)
+    return Drift(ours, other, bits, allowed, exceeded, coarseness(other, ours.tokens))

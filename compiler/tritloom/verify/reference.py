@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +26,12 @@ Array = NDArray[Any]
 
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _REFUSALS = (
+    ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
     ort_errors.InvalidProtobuf,
+    ort_errors.NotFound,
     ort_errors.NotImplemented,
     ort_errors.NoSuchFile,
     ort_errors.RuntimeException,
@@ -124,8 +127,7 @@ class Reference:
             return _open_saved(model if once else hoisted(model, _run_once))
         except _REFUSALS as error:
             raise InputError(
-                f"onnxruntime refuses {self.path.name}: {str(error).splitlines()[0]}",
-                "check that the file runs in onnxruntime as it is",
+                f"onnxruntime {ort.__version__} refuses {self.path.name}: {_reason(error)}", _hint(error)
             ) from error
 
     # -- the graph
@@ -214,6 +216,20 @@ def _open_saved(model: onnx.ModelProto) -> Any:
 def _run_once(model: onnx.ModelProto) -> list[Array]:
     """The outputs of a model without inputs."""
     return [np.asarray(value) for value in _open_saved(model).run(None, {})]
+
+
+def _reason(error: Exception) -> str:
+    """The first line of onnxruntime's message, without the place in its sources."""
+    line = next(iter(str(error).splitlines()), "it gives no reason")
+    line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)
+    line = re.sub(r"^Load model from \S+ failed: ?", "", line)
+    return re.sub(r"^/\S+:\d+ .*?\) (?:const )?(?=\S)", "", line)
+
+
+def _hint(error: Exception) -> str:
+    if re.search(r"\bopset\b|IR version", str(error), re.IGNORECASE):
+        return "export the model with an opset that this onnxruntime knows (18 is), or install a newer onnxruntime"
+    return "check that the file runs in onnxruntime as it is"
 
 
 def _shape(arg: Any) -> list[int]:
