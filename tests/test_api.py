@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def test_options_that_a_kernel_contradicts_are_refused(
 
 def test_options_that_a_kernel_agrees_with_are_taken(bundle: Path, tmp_path: Path) -> None:
     compile_model(TINY, "kv260", tmp_path / "other", overlay=bundle, lanes=8, batch=4)
+    kernels = [json.loads((folder / "manifest.json").read_text())["kernel"] for folder in (bundle, tmp_path / "other")]
+    assert kernels[0] == kernels[1]
 
 
 def test_a_batch_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from onnx import TensorProto
 from onnx_models import WIDTH, Net, random_trits
 from skeleton import only_block, refusal
 from tritloom.frontend import import_onnx
+from tritloom.ir.tern import WeightOp
 
 # Weights
 
@@ -85,7 +86,8 @@ def test_a_scale_that_is_too_small(scale: float, told: str, tmp_path: Path) -> N
 def test_the_smallest_scale(tmp_path: Path) -> None:
     net = Net()
     net.output("y", net.bitlinear(net.token(), scale=1.5e-36))
-    import_onnx(net.save(tmp_path))
+    module = import_onnx(net.save(tmp_path)).module
+    assert [op.scale.value.data for op in module.ops if isinstance(op, WeightOp)] == [np.float32(1.5e-36)]
 
 
 @pytest.mark.parametrize("transposed", [False, True])
