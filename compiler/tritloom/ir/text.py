@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Final
 
 from .engine import Engine
+from .flow import Flow
 from .mlir import Builtin, Context, ModuleOp, ParseError, Parser, Printer, VerifyException
 from .tern import Tern
 
@@ -20,7 +21,7 @@ class IrSyntaxError(ValueError):
 
 def load_dialects(context: Context) -> None:
     """Register the dialects of tritloom with an xDSL context."""
-    for dialect in (Builtin, Tern, Engine):
+    for dialect in (Builtin, Tern, Engine, Flow):
         context.load_dialect(dialect)
 
 
