@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 Traits = Mapping[str, int]
@@ -50,10 +51,10 @@ def _steady(count: int) -> Work:
 
 
 def window_rows(traits: Traits) -> list[int]:
-    """Input rows that must have been read before each output row begins; the last entry is the frame's height."""
+    """Input rows of a frame that must have been read before each output row begins."""
     span = (traits["KERNEL_H"] - 1) * traits["DILATION_H"] + 1
     ends = (row * traits["STRIDE_H"] - traits["PAD_TOP"] + span for row in range(traits["OUT_HEIGHT"]))
-    return [min(max(end, 0), traits["HEIGHT"]) for end in ends] + [traits["HEIGHT"]]
+    return [min(max(end, 0), traits["HEIGHT"]) for end in ends]
 
 
 def _window_emitted(traits: Traits) -> int:
@@ -65,8 +66,8 @@ def _window(traits: Traits) -> Work:
     row_words = traits["WIDTH"] * (traits["CHANNELS"] // traits["LANES"])
     emitted = _window_emitted(traits)
     rows = window_rows(traits)
-    steps = [max(emitted, (after - before) * row_words) for before, after in zip(rows[:-2], rows[1:-1], strict=True)]
-    rest = rows[-1] - rows[-2]
+    steps = [max(emitted, (after - before) * row_words) for before, after in pairwise(rows)]
+    rest = traits["HEIGHT"] - rows[-1]
     return Work(
         rows[0] * row_words,
         sum(steps) + max(emitted, (rest + rows[0]) * row_words),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rom = NDArray[Any]
-"""A table of a stage in its natural form (trits [N, K], thresholds [C, LEVELS], ...): see :data:`.flow_kernels.KERNELS`."""
+"""A table of a stage in its natural form, as trits [N, K]: see :data:`.flow_kernels.KERNELS`."""
 
 
 @dataclass(frozen=True)
