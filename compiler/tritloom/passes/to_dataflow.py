@@ -35,7 +35,7 @@ class Dataflow:
         new.name_hint = old.name_hint
         if isinstance(new.owner, Operation) and (tensor := bound_tensor(old)):
             bind(new.owner, [tensor])
-        uses = len(list(old.uses))
+        uses = sum(use.operation.parent is not None for use in old.uses)  # of the layers, not of what they become
         if uses > 1:
             fork = flow.ForkOp(new, uses)
             self.emit(fork, new.owner if isinstance(new.owner, Operation) else None)

@@ -18,7 +18,7 @@ from .ops import (
     WindowOp,
     channels_of,
 )
-from .types import StreamType, stream_of
+from .types import StreamType, stream_element, stream_of
 
 Flow = Dialect(
     "flow",
@@ -58,5 +58,6 @@ __all__ = [
     "VvauOp",
     "WindowOp",
     "channels_of",
+    "stream_element",
     "stream_of",
 ]

@@ -8,6 +8,7 @@ from ..mlir import (
     Attribute,
     AttrParser,
     IntAttr,
+    IntegerType,
     ParametrizedAttribute,
     Printer,
     SSAValue,
@@ -16,6 +17,7 @@ from ..mlir import (
     VerifyException,
     irdl_attr_definition,
 )
+from ..tern import is_signed
 
 
 @irdl_attr_definition
@@ -44,6 +46,18 @@ class StreamType(ParametrizedAttribute, TypeAttribute):
     def elements(self) -> int:
         """Elements of a frame."""
         return math.prod(self.shape)
+
+    @property
+    def bits(self) -> int:
+        """Bits of an element."""
+        element = self.tensor.element_type
+        return element.width.data if isinstance(element, IntegerType) else 32
+
+    @property
+    def signed(self) -> bool:
+        """Whether an element has a sign, as a float has."""
+        element = self.tensor.element_type
+        return not isinstance(element, IntegerType) or is_signed(element)
 
     @property
     def words(self) -> int:
@@ -79,3 +93,11 @@ def stream_of(value: SSAValue) -> StreamType:
     if isinstance(value.type, StreamType):
         return value.type
     raise VerifyException(f"a !flow.stream is needed, not {value.type}")
+
+
+def stream_element(value: SSAValue) -> IntegerType:
+    """Element type of a stream of integers."""
+    element = stream_of(value).tensor.element_type
+    if isinstance(element, IntegerType):
+        return element
+    raise VerifyException(f"a stream of integers is needed, not {value.type}")
