@@ -135,7 +135,7 @@ def _steps(stage: flow.RequantizeOp | flow.QuantizeOp, folding: Folding) -> dict
     found = tern.steps(stage, stage.function)
     traits = {
         "ELEMENTS": _elements(stage),
-        "CHANNELS": channels_of(stream_of(stage.result)),
+        "CHANNELS": channels_of(stream_of(stage.result)) if found.channels.value.data > 1 else folding.lanes_out,
         "LANES": folding.lanes_out,
         "LOW": found.low.value.data,
     }

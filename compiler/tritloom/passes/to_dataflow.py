@@ -57,7 +57,7 @@ def _requantize(design: Dataflow, op: tern.RequantizeOp) -> None:
     if op.form is None:
         raise InputError("pass 'to-dataflow' needs the integer form of every requantiser", "Run 'to-thresholds' first.")
     operands = [design.take(value) for value in op.inputs]
-    new = flow.RequantizeOp(operands, op.function, op.form, op.shift, op.result.type)
+    new = flow.RequantizeOp(operands, op)
     design.result(op.result, design.emit(new, op))
 
 

@@ -47,7 +47,7 @@ class ToThresholds(ModulePass):
     Before:
         %q = tern.requantize %sums @act
     After:
-        %q = tern.requantize %sums @act {form = #tern<form multiply_shift>, shift = 14}
+        %q = tern.requantize %sums @act {form = #tern<form multiply_shift>, shift = 14, ...}
     """
 
     name: ClassVar[str] = "to-thresholds"
@@ -65,10 +65,12 @@ class ToThresholds(ModulePass):
             form = multiply_shift(function, ranges)
             if function.operands == 1 and (form is None or _thresholds_cost_less(layer, function, form, worth)):
                 layer.properties["form"] = tern.FormAttr(tern.Form.THRESHOLDS)
-                layer.properties.pop("shift", None)
+                for name in ("shift", "multiplier_bits"):
+                    layer.properties.pop(name, None)
             elif form is not None:
                 layer.properties["form"] = tern.FormAttr(tern.Form.MULTIPLY_SHIFT)
                 layer.properties["shift"] = IntegerAttr(form.shift, i64)
+                layer.properties["multiplier_bits"] = IntegerAttr(form.multiplier_bits, i64)
             else:
                 refused.append(_refusal(layer))
         if refused:

@@ -31,6 +31,7 @@ from ..mlir import (
     var_result_def,
 )
 from ..tern import Form, FormAttr, Pooling, PoolingAttr, Window, steps, tensor_of, weight
+from ..tern import RequantizeOp as RequantizeLayer
 from ..tern.spatial import Windowed
 from .types import StreamType, stream_of
 
@@ -366,6 +367,7 @@ class RequantizeOp(Stage):
     function = prop_def(SymbolRefAttr)
     form = prop_def(FormAttr)
     shift = opt_prop_def(IntegerAttr)
+    multiplier_bits = opt_prop_def(IntegerAttr)
     result = result_def(StreamType)
 
     irdl_options = (ParsePropInAttrDict(),)
@@ -374,15 +376,18 @@ class RequantizeOp(Stage):
     def __init__(
         self,
         inputs: Sequence[SSAValue],
-        function: SymbolRefAttr,
-        form: FormAttr,
-        shift: IntegerAttr | None,
-        tensor: Attribute,
+        layer: RequantizeLayer,
     ) -> None:
+        """The stage of a layer that has its form."""
         super().__init__(
             operands=[list(inputs)],
-            properties={"function": function, "form": form, "shift": shift},
-            result_types=[StreamType.of(tensor)],
+            properties={
+                "function": layer.function,
+                "form": layer.form,
+                "shift": layer.shift,
+                "multiplier_bits": layer.multiplier_bits,
+            },
+            result_types=[StreamType.of(layer.result.type)],
         )
 
     def verify_(self) -> None:
@@ -390,8 +395,9 @@ class RequantizeOp(Stage):
         _lanes_divide_channels(self, self.result)
         if steps(self, self.function).operands_.value.data != len(self.inputs):
             raise VerifyException("flow.requantize: the step function has another number of operands")
-        if (self.form.data == Form.MULTIPLY_SHIFT) != (self.shift is not None):
-            raise VerifyException("flow.requantize: a shift belongs to the form multiply_shift")
+        multiplies = self.form.data == Form.MULTIPLY_SHIFT
+        if {self.shift is not None, self.multiplier_bits is not None} != {multiplies}:
+            raise VerifyException("flow.requantize: shift and multiplier_bits belong to the form multiply_shift")
         if self.form.data == Form.THRESHOLDS and len(self.inputs) > 1:
             raise VerifyException("flow.requantize: thresholds are of one operand")
 
