@@ -64,7 +64,7 @@ def _fork(stage: flow.Stage, folding: Folding) -> dict[str, int]:
 def _window(stage: flow.WindowOp, folding: Folding) -> dict[str, int]:
     window, (height, width, channels) = stage.window(), stream_of(stage.operand).shape
     rows, columns, _ = stream_of(stage.result).shape
-    return {
+    traits = {
         "HEIGHT": height,
         "WIDTH": width,
         "CHANNELS": channels,
@@ -84,6 +84,24 @@ def _window(stage: flow.WindowOp, folding: Folding) -> dict[str, int]:
         "OUT_WIDTH": columns,
         "CHANNELS_FIRST": stage.channels_first.value.data,
     }
+    one_row = height == rows == window.kernel[0] == 1
+    return {_TURNED.get(name, name): value for name, value in traits.items()} if one_row else traits
+
+
+_TURNED: Final = {
+    one: other
+    for pair in (
+        ("HEIGHT", "WIDTH"),
+        ("KERNEL_H", "KERNEL_W"),
+        ("STRIDE_H", "STRIDE_W"),
+        ("DILATION_H", "DILATION_W"),
+        ("PAD_TOP", "PAD_LEFT"),
+        ("PAD_BOTTOM", "PAD_RIGHT"),
+        ("OUT_HEIGHT", "OUT_WIDTH"),
+    )
+    for one, other in (pair, pair[::-1])
+}
+"""The kernel's grain is the row: the positions of a sequence are rows of width 1."""
 
 
 def _mvau(stage: flow.MvauOp, folding: Folding) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 What a stage must have read before it writes a word is a closed form of its geometry. Where branches of a fork meet
 again, the shorter branch must hold what the fork has sent by the time the longer one delivers: `least` is the smallest
-depth without deadlock, whatever the clock does; the depth that is built adds what passes during the latency of the longer
-branch.
+depth without deadlock, whatever the clock does; the depth that is built adds what passes during the latency of the
+longer branch.
 """
 
 from __future__ import annotations
