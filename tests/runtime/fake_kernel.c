@@ -56,6 +56,8 @@ int tritloom_emulate(struct tritloom_call *call) {
     return 0;
   }
   memcpy(state, call->state, sizeof state);
+  volatile uint32_t *progress = ctl + 512; /* {done, stopping, last, 0}; passes of B positions of the prompt, then of 1 */
+  const uint32_t prompt_passes = (call->T + call->B - 1) / call->B;
   const uint32_t positions = call->T + ((call->mode & 1) && call->N ? call->N - 1 : 0);
   uint32_t token = 0;
   for (uint32_t p = 0; p < positions; ++p) {
@@ -63,6 +65,7 @@ int tritloom_emulate(struct tritloom_call *call) {
     if (token >= VOCAB || token == BIG_STATUS) {
       memcpy(call->state, state, sizeof state);
       call->status = token == BIG_STATUS ? 77 : 3;
+      progress[1] = 1;
       return 0;
     }
     if (token == DEADLOCK) return 1;
@@ -75,6 +78,7 @@ int tritloom_emulate(struct tritloom_call *call) {
       call->trace(call->user, p, 0, p, "codes", &code, 1);
       call->trace(call->user, p, 0, p, "state", state, WORDS);
     }
+    progress[0] = p < call->T ? (p + call->B) / call->B : prompt_passes + p + 1 - call->T;
     call->cycles += 1000;
     call->busy += 900;
     if ((call->mode & 1) && call->N && p + 1 >= call->T) {
@@ -84,6 +88,7 @@ int tritloom_emulate(struct tritloom_call *call) {
     }
     if (ctl[0]) break;
   }
+  progress[1] = 1;
   if ((call->mode & 6) == 2) memcpy(call->logits, row, sizeof row);
   memcpy(call->state, state, sizeof state);
   call->waiting = flush_wanted;
