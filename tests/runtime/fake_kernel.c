@@ -2,6 +2,7 @@
  *
  * The embedding row of token t holds float(t) in word 0; tokens 60 to 63 misbehave, see below. */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,6 +50,7 @@ int tritloom_emulate(struct tritloom_call *call) {
   float state[WORDS], row[STRIDE];
   volatile uint32_t *ctl = call->ctl;
   const uint32_t *tokens = call->tokens;
+  if (getenv("FAKE_KERNEL_MICROSECONDS")) usleep((unsigned)atoi(getenv("FAKE_KERNEL_MICROSECONDS")));
   call->status = call->count = 0;
   call->cycles = call->busy = call->starved = call->waiting = 0;
   if (call->T == 0 || call->B == 0) {

@@ -69,7 +69,7 @@ else:
     try:
         from pynq import Clocks, DefaultIP, Overlay
         from pynq.buffer import PynqBuffer
-        from pynq.interrupt import _InterruptController as InterruptController  # noqa: F401 (for the emulated device)
+        from pynq.interrupt import _InterruptController as InterruptController
         from pynq.pl_server.device import Device
         from pynqmetadata.frontends import Metadata  # noqa: F401
 
@@ -121,6 +121,7 @@ def open_overlay(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
 def _open(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
     before = getattr(Device, "_active_device", None)
     _forget_clocks()
+    _forget_waiters()
     Device.active_device = device  # pynq's Interrupt and PL look there, whatever `device=` says
     try:
         overlay = Overlay(str(bitfile), device=device)
@@ -140,6 +141,16 @@ def _forget_clocks() -> None:
     """Let pynq choose its model of the clocks again: it keeps the one for the first device of the process."""
     if "_real_instance" in vars(Clocks):
         del Clocks._real_instance
+
+
+def _forget_waiters() -> None:
+    """Drop what waited for the interrupts of earlier overlays.
+
+    pynq keeps the UIO devices, and with them the controllers that were waiting when an overlay was replaced. The next
+    interrupt would wake such a controller first, which takes it away from the one that the new overlay has.
+    """
+    for uio in InterruptController._uio_devices.values():
+        uio.wait_events = []
 
 
 def _touch_ips(overlay: Overlay) -> None:

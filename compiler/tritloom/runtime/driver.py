@@ -148,7 +148,7 @@ class KernelDriver:
         """Sleep until the kernel's interrupt; the kernel must have been started with it.
 
         Raises:
-            KernelTimeout: it was not done after `timeout` seconds.
+            KernelTimeout: it was not done after `timeout` seconds, or it was and its interrupt never came.
             Cancelled: the event was set.
             DeviceError: the overlay has no interrupt.
         """
@@ -164,7 +164,7 @@ class KernelDriver:
                     if cancelled is not None and cancelled.is_set():
                         raise Cancelled from None
                     if time.monotonic() >= end:
-                        raise self._timeout(timeout) from None
+                        raise self._no_interrupt(timeout) from None
         finally:
             future.cancel()
 
@@ -211,6 +211,14 @@ class KernelDriver:
         isr, ier = int(self.read(IP_ISR)), int(self.read(IP_IER))
         lines = (f"CTRL=0x{control:02x} ({names}) ISR={isr} IER={ier}", " ".join(scalars), " ".join(pointers))
         return "\n".join("  " + line for line in lines)
+
+    def _no_interrupt(self, timeout: float) -> KernelTimeout:
+        if not self.read(IP_ISR) & 1:
+            return self._timeout(timeout)
+        return KernelTimeout(
+            f"the kernel is done, but its interrupt did not arrive within {timeout:.1f} s\n{self.dump()}",
+            "load with wait='poll'; the overlay's interrupt controller or its driver (uio) is at fault",
+        )
 
     def _timeout(self, timeout: float) -> KernelTimeout:
         return KernelTimeout(
