@@ -85,7 +85,7 @@ def test_the_command_line_generates(bundle: Path, emulation: None, capsys: pytes
     assert main([str(bundle), "--prompt", "in the", "-n", "20", "--emulate"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{text}\n"
-    assert re.fullmatch(r"20 tokens, [\d.]+ tokens/s\n", err)
+    assert re.fullmatch(r"20 tokens, [\d.]+ tokens/s \(simulated on the emulated device\)\n", err)
 
 
 def test_the_command_line_takes_ids_without_a_tokenizer(

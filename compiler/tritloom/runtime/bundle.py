@@ -41,7 +41,7 @@ class Bundle:
         manifest = Manifest.read(root / "manifest.json")
         bundle = Bundle(root, manifest)
         for name, (size, digest) in _expected_files(manifest).items():
-            _check_file(bundle.path(name), name, size, digest)
+            check_file(bundle.path(name), name, size, digest)
         return bundle
 
     @property
@@ -102,7 +102,12 @@ def _expected_files(manifest: Manifest) -> dict[str, tuple[int | None, str]]:
     return expected
 
 
-def _check_file(path: Path, name: str, size: int | None, digest: str) -> None:
+def check_file(path: Path, name: str, size: int | None, digest: str) -> None:
+    """Look whether the file `name` of a bundle, at `path`, has this size (None: any) and sha256.
+
+    Raises:
+        BundleError: it is missing or another file.
+    """
     copy_again = "copy the bundle again, or compile it again"
     if not path.is_file():
         raise BundleError(f"{name} is missing from the bundle", copy_again)
