@@ -14,7 +14,7 @@ from ..ir import flow, tern
 from ..ir.mlir import ModuleOp, SSAValue, TensorType, f32
 from ..ir.numerics import NUMERICS_VERSION
 from ..ir.store import WeightStore
-from ..runtime.manifest import NET_VLNV, canonical_hash, net_arguments
+from ..runtime.kernel_manifest import NET_VLNV, canonical_hash, net_arguments
 from ..targets import Target
 from .flow_design import FlowDesign
 from .flow_hls import render_flow
