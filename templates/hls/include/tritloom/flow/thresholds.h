@@ -88,8 +88,8 @@ void thresholds(hls::stream<Word<typename L::In, L::LANES>>& in,
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);
-        const typename Shape::Value element(word.lane[lane]);
-        const typename Shape::Value value(negative[lane][at] ? -element : element);
+        typename Shape::Value value(word.lane[lane]);
+        if (negative[lane][at]) value = -value;
         const unsigned reached = Thresholds<L>::reached(value, lane, at, table);
         codes.lane[lane] = typename L::Out::type(L::LOW + L::STEP * static_cast<int>(reached));
       }

@@ -55,8 +55,8 @@ struct TritSum {
 
   static type of(const ap_int<W> (&gated)[N], const bool (&carry)[N]) {
 #pragma HLS INLINE
-    const ap_int<HALF> left = TritSum<FIRST, LEFT, W, N>::of(gated, carry);
-    const ap_int<HALF> right = TritSum<FIRST + LEFT, COUNT - LEFT, W, N>::of(gated, carry);
+    const ap_int<HALF> left(TritSum<FIRST, LEFT, W, N>::of(gated, carry));
+    const ap_int<HALF> right(TritSum<FIRST + LEFT, COUNT - LEFT, W, N>::of(gated, carry));
     return add_carry<HALF>(left, right, carry[FIRST + LEFT]);
   }
 };
