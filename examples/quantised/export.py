@@ -49,7 +49,7 @@ def export(model: nn.Module, sample: torch.Tensor, path: Path, form: str, *, dyn
 
 def run_plain(path: Path, x: NDArray[np.generic]) -> Arrays:
     """Scores of each sample of `x` by onnxruntime, its graph optimisations off."""
-    import onnxruntime as ort  # noqa: PLC0415
+    import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -61,9 +61,9 @@ def run_plain(path: Path, x: NDArray[np.generic]) -> Arrays:
 
 def run_qonnx(path: Path, x: NDArray[np.generic]) -> Arrays:
     """Scores of each sample of `x` by qonnx's executor."""
-    from qonnx.core.modelwrapper import ModelWrapper  # noqa: PLC0415
-    from qonnx.core.onnx_exec import execute_onnx  # noqa: PLC0415
-    from qonnx.transformation.infer_shapes import InferShapes  # noqa: PLC0415
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
 
     model = ModelWrapper(str(path)).transform(InferShapes())
     name, output = model.graph.input[0].name, model.graph.output[0].name
