@@ -7,6 +7,8 @@ with `s = 1/255`. Half goes to even everywhere.
 
 from __future__ import annotations
 
+from brevitas.core.function_wrapper import RoundSte
+from brevitas.core.scaling import IntScaling
 from brevitas.inject import ExtendedInjector
 from brevitas.inject.enum import RestrictValueType, ScalingImplType, StatsOp
 from brevitas.quant import (
@@ -18,6 +20,8 @@ from brevitas.quant import (
     Uint8ActPerTensorFixedPoint,
     Uint8ActPerTensorFloat,
 )
+
+from .fused import FusedIntQuant
 
 Quantiser = type[ExtendedInjector]
 
@@ -39,9 +43,11 @@ class TernaryWeightPerChannel(Int8WeightPerChannelFloat):
 
 
 class TernaryWeightPowerOfTwo(TernaryWeight):
-    """{-s, 0, s}, s a power of two."""
+    """{-s, 0, s}, s the power of two nearest to mean |w|."""
 
     restrict_scaling_type = RestrictValueType.POWER_OF_TWO
+    restrict_value_float_to_int_impl = RoundSte
+    int_scaling_impl = IntScaling
 
 
 class ImageInput(Uint8ActPerTensorFloat):
@@ -49,6 +55,14 @@ class ImageInput(Uint8ActPerTensorFloat):
 
     scaling_impl_type = ScalingImplType.CONST
     max_val = 1.0
+
+
+class PixelInput(Uint8ActPerTensorFloat):
+    """Five bits of scale 1/16: pixels of 0 to 16 shown as 0 to 1."""
+
+    bit_width = 5
+    scaling_impl_type = ScalingImplType.CONST
+    max_val = 31 / 16
 
 
 class Sign(SignedBinaryActPerTensorConst):
@@ -61,13 +75,13 @@ class Sign(SignedBinaryActPerTensorConst):
 def unsigned(bits: int, power_of_two: bool = False) -> Quantiser:
     """Codes 0 .. 2^bits - 1, what follows a ReLU."""
     base = Uint8ActPerTensorFixedPoint if power_of_two else Uint8ActPerTensorFloat
-    return base.let(bit_width=bits, collect_stats_steps=30)
+    return base.let(bit_width=bits, collect_stats_steps=30, int_quant=FusedIntQuant)
 
 
 def signed(bits: int, power_of_two: bool = False) -> Quantiser:
     """Codes -2^(bits-1) .. 2^(bits-1) - 1."""
     base = Int8ActPerTensorFixedPoint if power_of_two else Int8ActPerTensorFloat
-    return base.let(bit_width=bits, collect_stats_steps=30)
+    return base.let(bit_width=bits, collect_stats_steps=30, int_quant=FusedIntQuant)
 
 
 def unsigned_per_channel(bits: int, channels: int, dimensions: int) -> Quantiser:
