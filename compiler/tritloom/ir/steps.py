@@ -37,7 +37,7 @@ class StepFunction:
     """`code = low + step * #{k : v passes boundary k}` with `v = sum_i scales[i][c] * a_i + offset[c]`.
 
     `scales` has a row for each operand; it, `offset` and `boundaries` have one entry for every channel, or one for all.
-    Boundaries ascend. The counts of channels agree.
+    Boundaries ascend, an inclusive one before another at the same place. The counts of channels agree.
     """
 
     scales: tuple[tuple[Fraction, ...], ...]
