@@ -48,7 +48,6 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
             "clock_mhz": target.clock_mhz,
             "numerics": NUMERICS_VERSION,
             "sources": digest.hexdigest(),
-            "stages": [stage.name for stage in design.stages],
             "max_frames": design.max_frames,
             "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
         }
@@ -125,7 +124,8 @@ def compose_net_bundle(
     sources = render_flow(design, HlsTarget(target.part, target.clock_mhz, target.name))
     kernel = _kernel(design, sources, target)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    extra = {"name": model.stem, "source": {"sha256": digest}}
+    extra: dict[str, Any] = {"name": model.stem, "source": {"sha256": digest}}
+    extra["stages"] = [stage.name for stage in design.stages]
     program = _program(module, store, net, kernel["hash"], found, extra)
     plan.add_all("hls", sources)
     for path, text in documents.items():

@@ -38,6 +38,8 @@ class NetProgram:
     name: str
     input: NetPort
     output: NetPort
+    stages: tuple[str, ...]
+    """Names of the kernel's processes, in the order of its region."""
     channels: int
     input_bytes: int
     output_bytes: int
@@ -62,6 +64,7 @@ def read_net(part: Fields, stated: str, kernel_hash: str) -> NetProgram:
         name=part.text("name"),
         input=_port(part.fields("input"), ("float32", "uint8", "int8")),
         output=_port(part.fields("output"), ("float32",)),
+        stages=part.texts("stages"),
         channels=part.integer("channels", low=1, high=_LARGEST),
         input_bytes=part.integer("input_bytes", low=_BEAT_BYTES, high=_LARGEST),
         output_bytes=part.integer("output_bytes", low=_BEAT_BYTES, high=_LARGEST),
