@@ -35,9 +35,7 @@ _UNKNOWN: Final = (
 )
 _ADVICE: Final = {
     **dict.fromkeys(("Softmax", "LogSoftmax", "ArgMax", "TopK", "Hardmax"), _ENDS),
-    **dict.fromkeys(
-        ("Gelu", "Elu", "Selu", "Celu", "Softplus", "Mish", "HardSwish", "Erf", "Exp", "Swish"), _CURVE
-    ),
+    **dict.fromkeys(("Gelu", "Elu", "Selu", "Celu", "Softplus", "Mish", "HardSwish", "Erf", "Exp", "Swish"), _CURVE),
     **dict.fromkeys(("Abs", "Reciprocal"), _DYNAMIC),
     **dict.fromkeys(
         ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LRN"), _NORM
