@@ -1,8 +1,8 @@
 """The ternary MLP 784-256-256-10 on PYNQ-Z2 at 100,000 frames a second: `python -m bench.area.headline` (estimated).
 
-The smallest folding of each layer that is fast enough, by exhaustion, in two forms: *plain*, PE and SIMD
-divide rows and columns, codes are unsigned; *padded*, rows and columns are filled up with zero weights, and codes are taken as
-signed (the top bit inverted, the constant that this adds to a row subtracted in its offset), which saves a bit an adder.
+The smallest folding of each layer that is fast enough, by exhaustion, in two forms. *plain*: PE and SIMD divide rows
+and columns, codes are unsigned. *padded*: rows and columns are filled up with zero weights, and codes are taken as
+signed (the top bit inverted, the constant that this adds to a row subtracted in its offset), a bit less an adder.
 """
 
 from __future__ import annotations

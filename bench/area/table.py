@@ -42,9 +42,8 @@ def main() -> None:
     for name, published, block, parameters, divisor in PUBLISHED:
         if found := find(results, block, dict(parameters)):
             print(f"| {name} | {published} | {number(found.lut / (divisor or int(found.parameters['nonzero'])))} |")
-    print(
-        "\n| block | point | LUT | FF | DSP | BRAM36 | CARRY | UltraScale+ LUT, FF, CARRY8 |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("\n| block | point | LUT | FF | DSP | BRAM36 | CARRY | UltraScale+: LUT, FF, CARRY |")
+    print("|---" * 8 + "|")
     for block, group in groupby((result for result in results if result.family == "xc7"), lambda result: result.block):
         for result in group:
             point = ", ".join(f"{name} {value}" for name, value in result.parameters.items())

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ from hypothesis import strategies as st
 from tritloom.analysis import dataflow_area as area
 from tritloom.analysis.dataflow_area import Resources
 
-RESULTS = Path(__file__).resolve().parents[2] / "bench" / "area" / "results.json"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "bench" / "area" / "results.json"
 MEASURED = [entry for entry in json.loads(RESULTS.read_text())["results"] if entry["family"] == "xc7"]
 TOLERANCE, SMALL = 0.10, 4
 """Share, or LUTs: a block of ten LUTs may be off by four."""
@@ -152,3 +157,23 @@ def test_a_wide_product_takes_more_dsps() -> None:
 def test_resources_add_up() -> None:
     one = Resources(1, 2, 3, 0.5, 4)
     assert one + one == one * 2 == Resources(2, 4, 6, 1.0, 8)
+
+
+def test_the_digits_mlp_is_small() -> None:
+    """784-256-256-10 at 100,000 frames/s on PYNQ-Z2: the documented table is the command's, within its limits."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.area.headline"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "compiler")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    form = r"(plain|padded), (\d+ MHz), hidden codes of (\d bits) +(\d+) +\d+ +(\d+) +([\d.]+)"
+    rows = re.findall(form, ran.stdout)
+    assert len(rows) == 18
+    assert all(int(lut) < 8000 for folding, _, _, lut, _, _ in rows if folding == "padded")
+    assert all(int(dsp) <= 16 for *_, dsp, _ in rows)
+    document = (ROOT / "docs" / "estimate.md").read_text(encoding="utf-8")
+    for folding, clock, bits, lut, dsp, bram36 in rows:
+        assert f"| {folding} | {clock} | {bits} | {int(lut):,} | {dsp} | {bram36} |" in document
