@@ -15,12 +15,10 @@ PUBLISHED = (
     ("3 thresholds of 24 bits", "50", "thresholds, parallel", {"accumulator": 24, "levels": 3}, 1),
     ("15 thresholds of 24 bits", "258", "thresholds, parallel", {"accumulator": 24, "levels": 15}, 1),
     ("255 thresholds of 24 bits, searched", "338", "thresholds, binary search", {"key": 24, "levels": 255}, 1),
-    ("hard-wired, 2 bits, a weight", "1.43", "hard-wired, plain", {"rows": 64, "bits": 2}, 4096),
-    ("the same, pairs shared", "1.19", "hard-wired, shared pairs", {"rows": 64, "bits": 2}, 4096),
-    ("the same, da4ml's adders", "", "hard-wired, da4ml", {"rows": 64, "bits": 2}, 4096),
+    ("hard-wired, 2 bits, a weight", "1.43 (64 x 64)", "hard-wired, plain", {"rows": 32, "bits": 2}, 1024),
+    ("the same, pairs shared", "1.19 (64 x 64)", "hard-wired, shared pairs", {"rows": 32, "bits": 2}, 1024),
     ("hard-wired, 8 bits, a weight", "3.68 (64 x 64)", "hard-wired, plain", {"rows": 32, "bits": 8}, 1024),
     ("the same, pairs shared", "2.81 (64 x 64)", "hard-wired, shared pairs", {"rows": 32, "bits": 8}, 1024),
-    ("the same, da4ml's adders", "", "hard-wired, da4ml", {"rows": 32, "bits": 8}, 1024),
 )
 """Block, LUTs of an earlier table (yosys too), where ours is, and what it is divided by (all weights, zeros too)."""
 

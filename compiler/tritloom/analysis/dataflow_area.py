@@ -115,7 +115,7 @@ def hard_wired(weights_nonzero: int, activation_bits: int, *, shared: bool = Tru
     """Constant matrix as adder trees, a register an adder, a vector every cycle: no weights, no accumulators.
 
     `shared`: pairs of summands that several rows have are added once. *measured*: 32 x 32 with 2, 4 and 8 bits,
-    64 x 64 with 2, signed codes, 40 % zeros; smaller matrices share less, larger ones more.
+    signed codes, 40 % zeros; smaller matrices share less, larger ones more.
     """
     (base, a_bit), (base_ff, a_bit_ff) = HARD_WIRED_SHARED if shared else HARD_WIRED_PLAIN
     return Resources(
