@@ -28,7 +28,7 @@ def verify(
             metavar="FILE.npz",
             exists=True,
             dir_okay=False,
-            help="Frames of a net, by input name, if not held-out ones.",
+            help="Frames of a net by input name, if not held-out ones.",
         ),
     ] = None,
     frames: Annotated[

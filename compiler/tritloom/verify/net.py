@@ -67,10 +67,8 @@ class _Net:
     def scores(self, module: ModuleOp, values: Array) -> Array:
         """The interpreter's scores of a module, chunk by chunk."""
         interpreter = NetInterpreter(module, self.imported.store)
-        found = [
-            interpreter.run({self.program.input.name: part})[self.program.output.name] for part in self.chunks(values)
-        ]
-        return np.concatenate(found)
+        source, output = self.program.input.name, self.program.output.name
+        return np.concatenate([interpreter.run({source: part})[output] for part in self.chunks(values)])
 
     def chunks(self, values: Array) -> list[Array]:
         """Frames in portions that fit into memory."""
@@ -170,9 +168,7 @@ def _codes_check(codes: CodeCheck, reference: NetReference, frames: int) -> Chec
         "frames": frames,
     }
     notes = [note for layer in layers for note in _layer_notes(layer)]
-    notes += [
-        f"no tensor of the graph holds the codes of {label}: compared through the next layer" for label in codes.unbound
-    ]
+    notes += [f"no tensor holds the codes of {label}: compared through the next layer" for label in codes.unbound]
     if wrong:
         detail = f"{len(wrong)} of {len(layers)} quantisers differ from {reference.name}"
         return Check("codes", False, detail, figures, [_fault(layer) for layer in wrong] + notes)

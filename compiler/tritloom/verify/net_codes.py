@@ -168,12 +168,8 @@ def _step(function: StepFunction) -> Fraction:
 def evaluated_exactly(op: Quantiser, function: StepFunction) -> bool:
     """Whether float32 arithmetic makes no rounding in a layer: its scales are powers of two, or as good as."""
     if isinstance(op, QuantizeOp):
-        return all(
-            _is_power_of_two(scale / step)
-            for row in function.scales
-            for scale in row
-            for step in _pitches(op, function)
-        )
+        pitches = _pitches(function)
+        return all(_is_power_of_two(scale / pitch) for row in function.scales for scale in row for pitch in pitches)
     most = Fraction(0)
     units = 1
     for row, operand in zip(function.scales, op.inputs, strict=True):
@@ -184,10 +180,10 @@ def evaluated_exactly(op: Quantiser, function: StepFunction) -> bool:
     units = max(units, *(offset.denominator for offset in function.offset))
     if any(_odd(scale.denominator) > 1 for row in (*function.scales, function.offset) for scale in row):
         return False
-    return most * units < 1 << _FLOAT_BITS and all(_is_power_of_two(pitch) for pitch in _pitches(op, function))
+    return most * units < 1 << _FLOAT_BITS and all(_is_power_of_two(pitch) for pitch in _pitches(function))
 
 
-def _pitches(op: Quantiser, function: StepFunction) -> set[Fraction]:
+def _pitches(function: StepFunction) -> set[Fraction]:
     """Distances of boundaries; 1 where there is one boundary."""
     found = {b.at - a.at for steps in function.boundaries for a, b in itertools.pairwise(steps)} - {Fraction(0)}
     return found or {Fraction(1)}

@@ -78,7 +78,7 @@ def check_cycles(run: DeviceRun, expected: Sequence[int], stated: float, stated_
         (abs(count - estimate) / max(estimate, 1), name, count, estimate)
         for (name, count), estimate in zip(run.initiations.items(), expected, strict=True)
     ]
-    share, name, count, estimate = max(shares)
+    share, name, count, _ = max(shares)
     counted, slowest = max(run.initiations.values()), max(expected)
     total = abs(counted - slowest) / slowest
     figures: dict[str, Figure] = {

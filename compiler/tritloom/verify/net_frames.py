@@ -141,7 +141,7 @@ def _random(imported: Imported, port: NetPort, count: int) -> Array:
     shape = (count, *port.shape)
     if port.dtype != "float32":
         limits = np.iinfo(port.dtype)
-        return random.integers(limits.min, limits.max, shape, port.dtype, endpoint=True)
+        return np.asarray(random.integers(limits.min, limits.max + 1, shape)).astype(port.dtype)
     low, high = _covered(imported)
     reach = _BEYOND * (high - low)
     return random.uniform(low - reach, high + reach, shape).astype(np.float32)

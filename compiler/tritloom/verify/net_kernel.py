@@ -71,9 +71,9 @@ def _trit(value: int) -> str:
 
 def _matrix(op: flow.MvauOp | flow.VvauOp, trits: Array) -> Array:
     """The rows that a unit multiplies whole vectors with: zeros for the channels of other groups."""
-    groups = op.groups.value.data if isinstance(op, flow.MvauOp) else 1
-    if groups == 1:
+    if not isinstance(op, flow.MvauOp) or op.groups.value.data == 1:
         return trits
+    groups = op.groups.value.data
     rows, columns = trits.shape
     taps, channels = _taps(op), columns // _taps(op)
     whole = np.zeros((rows, taps, groups * channels), np.int8)
@@ -113,9 +113,8 @@ def check_requantisers(stages: Sequence[KernelStage], store: WeightStore) -> Che
         findings += [f"{stage.label}: {text}" for text in found]
     figures: dict[str, Figure] = {"forms": forms, "values": values, "wrong": len(findings)}
     if findings:
-        return Check(
-            "requantisers", False, f"{len(findings)} of {forms} are not their step function", figures, findings
-        )
+        detail = f"{len(findings)} of {forms} are not their step function"
+        return Check("requantisers", False, detail, figures, findings)
     notes = [f"{name}: too many operands to try each; both sides of every step were" for name in searched]
     detail = f"{forms} integer forms in weights.h equal their step functions over {values:,} operand values"
     return Check("requantisers", True, detail, figures, notes)
@@ -135,9 +134,8 @@ def _float_quantiser(stage: KernelStage, function: StepFunction) -> list[str]:
         for level, (at, inclusive) in enumerate(single.boundaries[0]):
             key, bound = int(keys[row, level]), (at - offset) / abs(scale)
             if not _passes(key, bound, inclusive) or _passes(key - 1, bound, inclusive):
-                return [
-                    f"channel {channel}, level {level}: threshold {_float(key):.9g} for a step at {float(bound):.9g}"
-                ]
+                found = f"threshold {_float(key):.9g} for a step at {float(bound):.9g}"
+                return [f"channel {channel}, level {level}: {found}"]
     return []
 
 
@@ -169,12 +167,12 @@ def _requantiser(stage: KernelStage, op: flow.RequantizeOp, function: StepFuncti
             sign = -1 if negative[channel if len(negative) > 1 else 0] else 1
             for values in _values(ranges[wide], sign * table[at], sign, points <= _ENUMERATED):
                 wanted = function.low + function.step * np.searchsorted(table[at], sign * values, side="right")
-                operands = [values if i == wide else np.int64(others) for i in range(len(ranges))]
+                operands = [values if i == wide else np.full_like(values, others) for i in range(len(ranges))]
                 wrong = np.flatnonzero(form.codes(channel, operands) != wanted)
                 tried += len(values)
                 if len(wrong):
                     first = int(wrong[0])
-                    shown = ", ".join(str(int(v[first]) if i == wide else int(v)) for i, v in enumerate(operands))
+                    shown = ", ".join(str(int(operand[first])) for operand in operands)
                     got = int(form.codes(channel, operands)[first])
                     text = f"channel {channel}, operand {shown}: code {got}, not {int(wanted[first])}"
                     return [f"{text}; {len(wrong):,} of {len(values):,} values tried differ"], tried, True
@@ -215,7 +213,7 @@ class _ThresholdForm:
     def channels(self) -> int:
         return len(self._table)
 
-    def codes(self, channel: int, operands: Sequence[Any]) -> Array:
+    def codes(self, channel: int, operands: Sequence[Array]) -> Array:
         row = channel % len(self._table)
         values = -operands[0] if self._negative[row] else operands[0]
         table = self._table[row]
@@ -237,9 +235,10 @@ class _ShiftForm:
     def channels(self) -> int:
         return len(self._bias)
 
-    def codes(self, channel: int, operands: Sequence[Any]) -> Array:
+    def codes(self, channel: int, operands: Sequence[Array]) -> Array:
         row = channel % len(self._bias)
         total = self._bias[row] + sum(
             operand * factor[row] for operand, factor in zip(operands, self._factors, strict=True)
         )
-        return np.clip(total >> self._shift, self._low, self._high)
+        codes: Array = np.clip(total >> self._shift, self._low, self._high)
+        return codes

@@ -132,4 +132,4 @@ class Qonnx:
         codes = values.astype(np.float64) / scale + zero.astype(np.float64)
         if np.abs(codes - np.rint(codes)).max(initial=0) > _NEAR:
             raise InputError(f"qonnx gives values of '{tensor}' that are no codes", "check the model's scales")
-        return np.rint(codes)
+        return np.asarray(np.rint(codes))

@@ -70,16 +70,13 @@ class ScoreCheck:
                 findings.append(text)
         figures["classes_equal"] = int(same.sum())
         if tied.any():
-            notes.append(
-                f"{int(tied.sum())} frames hold a code at a tie: their scores are compared from {name}'s codes"
-            )
+            notes.append(f"{int(tied.sum())} frames hold a code at a tie: compared from {name}'s codes")
         accuracy = self._accuracy(all_ours, figures)
         if findings:
             return Check("scores", False, f"scores or classes are not {name}'s{accuracy}", figures, [*findings, *notes])
-        detail = (
-            f"{int(same.sum()):,} of {len(same):,} classes equal, scores within {distance.max():.1e} of their range"
-        )
-        return Check("scores", True, f"{detail} (limit {SCORES:g}){accuracy}", figures, notes)
+        equal = f"{int(same.sum()):,} of {len(same):,} classes equal"
+        detail = f"{equal}, scores within {distance.max():.1e} of their range (limit {SCORES:g}){accuracy}"
+        return Check("scores", True, detail, figures, notes)
 
     def _accuracy(self, ours: Array, figures: dict[str, Figure]) -> str:
         """What share of the labelled frames is classified rightly, as text; also into `figures`."""

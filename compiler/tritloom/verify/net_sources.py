@@ -35,9 +35,8 @@ def check_sources(subject: Subject, module: ModuleOp, store: WeightStore) -> Che
             findings.append(f"hls/{name}, {difference}")
     figures = {"files": len(files), "wrong": len(findings)}
     if findings:
-        return Check(
-            "sources", False, f"{len(findings)} of {len(files)} files are not what the IR says", figures, findings
-        )
+        detail = f"{len(findings)} of {len(files)} files are not what the IR renders to"
+        return Check("sources", False, detail, figures, findings)
     return Check("sources", True, f"{len(files)} files of hls/ are what the IR renders to", figures)
 
 

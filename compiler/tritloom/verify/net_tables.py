@@ -62,9 +62,8 @@ def read_tables(config: str, weights: str) -> dict[str, StageTables]:
         numbers = _numbers(text)
         if struct not in stages or len(numbers) != np.prod(shape):
             raise InputError(f"hls/weights.h: {name} is malformed", "compile the model again")
-        stages[struct].arrays[_suffix(name)] = np.array(numbers, np.int64 if "0x" not in text else np.uint64).reshape(
-            shape
-        )
+        element = np.uint64 if "0x" in text else np.int64
+        stages[struct].arrays[_suffix(name)] = np.array(numbers, element).reshape(shape)
     return stages
 
 
