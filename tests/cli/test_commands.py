@@ -161,7 +161,7 @@ class Session:
 @pytest.fixture
 def session(install: Install) -> Session:
     session = Session()
-    install("tritloom.runtime", load=lambda bundle, device: session)
+    install("tritloom.runtime", load=lambda bundle, device: session, open_session=lambda bundle, device: session)
     return session
 
 
