@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from tritloom.analysis.initiations import words
-from tritloom.backend.flow_design import Element, FlowDesign, Stage, Stream
+from tritloom.backend.flow_design import Element, FlowDesign, Stage, Stream, float_keys
 
 U8 = Element(8)
 KEY = Element(32, signed=True)
@@ -104,6 +104,12 @@ class Builder:
             "fork", f"fork{len(self.stages)}", [source], [(before.element, before.lanes)] * copies, **traits
         )
 
+    def add(self, name: str, a: str, b: str) -> str:
+        left, right = self.streams[a], self.streams[b]
+        out = bits_of(left.element.low + right.element.low, left.element.high + right.element.high)
+        traits = {"ELEMENTS": self.elements(a), "LANES": left.lanes}
+        return self.stage("add", name, [a, b], [(out, left.lanes)], **traits)
+
     def store(self, source: str, depths: dict[str, int] | None = None) -> FlowDesign:
         """The finished design, with some streams deeper."""
         elements, lanes = self.elements(source), self.streams[source].lanes
@@ -138,3 +144,30 @@ def mlp(sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16),
             spread = 200 if layer else 8000
             flow = net.thresholds(f"steps{layer}", flow, outputs, (1 << bits) - 1, Element(bits), spread)
     return net.store(flow)
+
+
+def residual(skip_depth: int, size: int = 5, channels: int = 2) -> FlowDesign:
+    """conv3x3(x) + x over a small image; only the skip is deeper than two words."""
+    net = Builder("residual", seed=3)
+    branch, skip = net.fork(net.load(size * size * channels, channels))
+    windows = net.window("window", branch, (size, size, channels), 3, pad=1)
+    sums = net.mvau("conv", windows, channels, channels, channels, vectors=size * size)
+    codes = net.thresholds("steps", sums, channels, 15, Element(4), 300)
+    joined = net.add("join", codes, skip)
+    return net.store(joined, {skip: skip_depth})
+
+
+def copy(elements: int, element: Element, load_lanes: int, store_lanes: int) -> FlowDesign:
+    """What is loaded is stored."""
+    net = Builder("copy")
+    return net.store(net.resize(net.load(elements, load_lanes, element), store_lanes))
+
+
+def quantised(boundaries: np.ndarray, low: int, lanes: int, elements: int) -> FlowDesign:
+    """float32 to codes: `boundaries` float32 [LEVELS], the smallest value of each code above `low`."""
+    net = Builder("quantised")
+    keys = net.load(elements, lanes, KEY)
+    levels = len(boundaries)
+    roms = {"thresholds": np.tile(float_keys(boundaries), (lanes, 1)), "negative": np.zeros(lanes, bool)}
+    traits = {"ELEMENTS": elements, "CHANNELS": lanes, "LANES": lanes, "LEVELS": levels, "LOW": low, "STEP": 1}
+    return net.store(net.stage("thresholds", "quantise", [keys], [(bits_of(low, low + levels), lanes)], roms, **traits))
