@@ -84,8 +84,7 @@ def _function(case: Case, text) -> str:
     left = " + ".join(f"static_cast<int>({name}.size())" for name in stage.inputs + stage.outputs)
     lines += [
         "#ifdef TRITLOOM_EMULATION",
-        f"  *count = loom::Initiations<{text.type}>::total();",
-        f"  loom::Initiations<{text.type}>::total() = 0;",
+        f"  *count = loom::Initiations<{text.type}>::take();",
         "#else",
         "  *count = 0;",
         "#endif",

@@ -26,9 +26,9 @@ void add(hls::stream<Word<typename L::A, L::LANES>>& a,
       Word<typename L::Out, L::LANES> sum;
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
-        sum.lane[lane] =
-            static_cast<typename L::Out::type>(static_cast<typename L::Out::type>(left.lane[lane]) +
-                                               static_cast<typename L::Out::type>(right.lane[lane]));
+        sum.lane[lane] = static_cast<typename L::Out::type>(
+            static_cast<typename L::Out::type>(left.lane[lane]) +
+            static_cast<typename L::Out::type>(right.lane[lane]));
       }
       out.write(sum);
     }

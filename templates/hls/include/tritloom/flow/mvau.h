@@ -1,4 +1,5 @@
-// mvau: matrix-vector unit of a dense layer or a convolution, PE rows by SIMD columns an initiation.
+// mvau: matrix-vector unit of a dense layer or a convolution, PE rows by SIMD columns an
+// initiation.
 #ifndef TRITLOOM_FLOW_MVAU_H
 #define TRITLOOM_FLOW_MVAU_H
 
@@ -42,7 +43,7 @@ void accumulate(const MvauWeights<L>& weights, unsigned address, const MvauCodes
 #pragma HLS UNROLL
     if (column == 0) sums.lane[pe] = 0;
     sums.lane[pe] = add_trits<typename L::In, typename L::Out, L::SIMD>(weights[pe][address], word,
-                                                                       sums.lane[pe]);
+                                                                        sums.lane[pe]);
   }
 }
 
@@ -78,8 +79,7 @@ void accumulate(const MvauWeights<L>& weights, unsigned address, const MvauCodes
   if (column != Shape::COLUMNS - 1) return;
   for (unsigned pe = 0; pe < L::PE; ++pe) {
     const int8_t* row = matrix.row(address / Shape::COLUMNS * L::PE + pe);
-    sums.lane[pe] =
-        static_cast<typename L::Out::type>(dot(row, &codes[0].lane[0], L::INPUTS));
+    sums.lane[pe] = static_cast<typename L::Out::type>(dot(row, &codes[0].lane[0], L::INPUTS));
   }
 }
 

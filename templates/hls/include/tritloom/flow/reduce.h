@@ -54,8 +54,8 @@ template <class L>
 struct GlobalShape {
   static_assert(L::CHANNELS % L::LANES == 0, "whole folds");
   static constexpr unsigned FOLDS = L::CHANNELS / L::LANES;
-  // A fold is taken up again FOLDS initiations later. Few of them are registers; from eight on there
-  // is time to read, add and write a memory.
+  // A fold is taken up again FOLDS initiations later. Few of them are registers; from eight on
+  // there is time to read, add and write a memory.
   static constexpr unsigned BANKS = FOLDS < 8 ? FOLDS : 1;
 };
 
@@ -66,7 +66,7 @@ void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
   constexpr unsigned FOLDS = GlobalShape<L>::FOLDS;
   Word<typename L::Out, L::LANES> results[FOLDS];
 #pragma HLS AGGREGATE variable = results compact = bit
-#pragma HLS ARRAY_PARTITION variable = results cyclic factor = GlobalShape<L>::BANKS dim = 1
+#pragma HLS ARRAY_PARTITION variable = results cyclic factor = GlobalShape < L> ::BANKS dim = 1
   Initiations<L> initiation;
   for (uint32_t frame = 0; frame < frames; ++frame) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
@@ -74,7 +74,7 @@ void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
       for (unsigned fold = 0; fold < FOLDS; ++fold) {
 #pragma HLS LOOP_FLATTEN
 #pragma HLS PIPELINE II = 1
-#pragma HLS DEPENDENCE variable = results inter distance = GlobalShape<L>::FOLDS true
+#pragma HLS DEPENDENCE variable = results inter distance = GlobalShape < L> ::FOLDS true
         initiation.begin();
         Word<typename L::Out, L::LANES> result = results[fold];
         fold_in<L>(in.read(), pixel == 0, result);

@@ -71,8 +71,9 @@ struct Pack<L, true> {
         ap_uint<L::BEAT_BITS> beat = 0;
         for (unsigned e = 0; e < OutputBeats<L>::ELEMENTS; ++e) {
 #pragma HLS UNROLL
-          set_element<L>(beat, e,
-                         static_cast<int32_t>(word.lane[i % PER_WORD * OutputBeats<L>::ELEMENTS + e]));
+          set_element<L>(
+              beat, e,
+              static_cast<int32_t>(word.lane[i % PER_WORD * OutputBeats<L>::ELEMENTS + e]));
         }
         beats.write(beat);
       }

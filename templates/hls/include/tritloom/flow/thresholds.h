@@ -49,8 +49,8 @@ struct ThresholdTable {
 template <class L>
 struct ThresholdTable<L, true> {
   typedef ThresholdShape<L> Shape;
-  typedef typename L::Threshold::type
-      type[Shape::STEPS][L::LANES][Shape::FOLDS << (Shape::STEPS - 1)];
+  typedef
+      typename L::Threshold::type type[Shape::STEPS][L::LANES][Shape::FOLDS << (Shape::STEPS - 1)];
 
   static unsigned reached(const typename Shape::Value& value, unsigned lane, unsigned fold,
                           const type& table) {

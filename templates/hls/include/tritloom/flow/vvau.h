@@ -29,8 +29,8 @@ void accumulate(const VvauWeights<L>& weights, unsigned address,
 #pragma HLS UNROLL
     Word<typename L::In, 1> code;
     code.lane[0] = codes.lane[pe];
-    sums.lane[pe] = add_trits<typename L::In, typename L::Out, 1>(weights[pe][address], code,
-                                                                 sums.lane[pe]);
+    sums.lane[pe] =
+        add_trits<typename L::In, typename L::Out, 1>(weights[pe][address], code, sums.lane[pe]);
   }
 }
 

@@ -46,8 +46,8 @@ constexpr unsigned window_end(unsigned row) {
 // Rows kept at once: those of an output row and those that come in meanwhile.
 template <class L>
 constexpr unsigned window_ring() {
-  unsigned largest = window_end<L>(L::OUT_HEIGHT - 1) - window_first<L>(L::OUT_HEIGHT - 1) +
-                     window_end<L>(0);
+  unsigned largest =
+      window_end<L>(L::OUT_HEIGHT - 1) - window_first<L>(L::OUT_HEIGHT - 1) + window_end<L>(0);
   for (unsigned row = 0; row + 1 < L::OUT_HEIGHT; ++row) {
     const unsigned end = window_end<L>(row);
     const unsigned next = window_first<L>(row + 1);
@@ -100,8 +100,8 @@ WindowRow row_after(const WindowRow& before, uint32_t frames) {
   row.emits = true;
   row.frame = before.frame + (wraps ? 1 : 0);
   row.row = wraps || !before.emits ? 0 : before.row + 1;
-  row.top = row.row == 0 ? -static_cast<int>(L::PAD_TOP)
-                         : before.top + static_cast<int>(L::STRIDE_H);
+  row.top =
+      row.row == 0 ? -static_cast<int>(L::PAD_TOP) : before.top + static_cast<int>(L::STRIDE_H);
   const bool last = row.row == L::OUT_HEIGHT - 1;
   const int next_top = row.top + static_cast<int>(L::STRIDE_H);
   const unsigned first = clamp_row(row.top, HEIGHT);
@@ -140,7 +140,9 @@ bool next_tap(WindowTap<L>& tap) {
   return step<L::OUT_WIDTH>(tap.x, carry);
 }
 
-constexpr unsigned wrapped(unsigned slot, unsigned size) { return slot < size ? slot : slot - size; }
+constexpr unsigned wrapped(unsigned slot, unsigned size) {
+  return slot < size ? slot : slot - size;
+}
 
 // The word under a tap. `base` is the slot of the first row that is needed.
 template <class L>
@@ -154,8 +156,8 @@ Word<typename L::In, L::LANES> word_under(
   const int x = static_cast<int>(static_cast<unsigned>(tap.x) * L::STRIDE_W +
                                  static_cast<unsigned>(tap.kx) * L::DILATION_W) -
                 static_cast<int>(L::PAD_LEFT);
-  const bool inside = y >= 0 && y < static_cast<int>(L::HEIGHT) && x >= 0 &&
-                      x < static_cast<int>(L::WIDTH);
+  const bool inside =
+      y >= 0 && y < static_cast<int>(L::HEIGHT) && x >= 0 && x < static_cast<int>(L::WIDTH);
   const unsigned below = static_cast<unsigned>(y) - clamp_row(row.top, L::HEIGHT);
   const unsigned slot = wrapped(base + below, Shape::RING);
   const unsigned address = slot * Shape::ROW_WORDS + static_cast<unsigned>(x) * Shape::FOLDS +
