@@ -133,9 +133,11 @@ class Builder:
         return FlowDesign(self.name, streams, stages, self.input_bytes, -(-elements // 4) * 16)
 
 
-def mlp(sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16), (1, 16)), bits: int = 2) -> FlowDesign:
+def mlp(
+    sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16), (1, 16)), bits: int = 2, seed: int = 0
+) -> FlowDesign:
     """A perceptron of 8-bit inputs; folding: (PE, SIMD) of each layer."""
-    net = Builder("mlp")
+    net = Builder("mlp", seed)
     pe, simd = folding[0]
     flow = net.load(sizes[0], next(lanes for lanes in (16, 8, 4, 2, 1) if simd % lanes == 0))
     for layer, (outputs, (pe, simd)) in enumerate(zip(sizes[1:], folding, strict=True)):

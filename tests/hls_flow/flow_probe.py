@@ -18,7 +18,7 @@ from tritloom.backend.flow_kernels import KERNELS
 from tritloom.resources import templates_dir
 
 INCLUDE = templates_dir() / "hls" / "include"
-FLAGS = ["-std=c++14", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-shared", "-fPIC"]
+FLAGS = ["-std=c++14", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-fvisibility=hidden"]
 EMULATION = ["-DTRITLOOM_EMULATION", "-DTRITLOOM_BOUNDED", "-Wpedantic", "-Werror"]
 BUILDS = {
     "bounded": [*EMULATION, "-O1"],
@@ -28,7 +28,7 @@ BUILDS = {
 }
 
 _HEAD = """
-#include <string.h>
+#define VISIBLE __attribute__((visibility("default")))
 #include "config.h"
 #include "weights.h"
 #include "tritloom/process.h"
@@ -66,7 +66,9 @@ class Case:
 def _function(case: Case, text) -> str:
     """C++: int probe_<stage>(const int64_t* const* in, int64_t* const* out, uint32_t frames, uint64_t* count)."""
     stage, counts = case.stage, words(case.stage.kernel, case.stage.traits)
-    lines = [f'extern "C" int probe_{stage.name}(const int64_t* const* in, int64_t* const* out, uint32_t frames,']
+    lines = [
+        f'extern "C" VISIBLE int probe_{stage.name}(const int64_t* const* in, int64_t* const* out, uint32_t frames,'
+    ]
     lines += ["                     uint64_t* count) {"]
     for stream in case.streams:
         lines.append(f"  TRITLOOM_STREAM({text.word(stream)}, {stream.name}, {stream.depth});")

@@ -67,6 +67,12 @@ def test_fast_flavour():
     check(net, images(net.design, 1500))
 
 
+def test_two_kernels_in_one_program_keep_their_own_weights(bounded):
+    other = library(mlp(**SMALL, seed=1), "bounded", "-O0")
+    for net in (bounded, other, bounded):
+        check(net, images(net.design, 2))
+
+
 def test_residual_at_the_least_depth():
     net = library(residual(SKIP_WORDS), "bounded", "-O0")
     check(net, images(net.design, 4))

@@ -22,8 +22,11 @@ void add(hls::stream<Word<typename L::A, L::LANES>>& a,
 #pragma HLS PIPELINE II = 1
       initiation.begin();
       const Word<typename L::A, L::LANES> left = a.read();
+#pragma HLS ARRAY_PARTITION variable = left.lane complete
       const Word<typename L::B, L::LANES> right = b.read();
+#pragma HLS ARRAY_PARTITION variable = right.lane complete
       Word<typename L::Out, L::LANES> sum;
+#pragma HLS ARRAY_PARTITION variable = sum.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         sum.lane[lane] = static_cast<typename L::Out::type>(
@@ -52,13 +55,16 @@ void concat(hls::stream<Word<typename L::A, L::LANES>>& a,
 #pragma HLS PIPELINE II = 1
         initiation.begin();
         Word<typename L::A, L::LANES> left = {};
+#pragma HLS ARRAY_PARTITION variable = left.lane complete
         Word<typename L::B, L::LANES> right = {};
+#pragma HLS ARRAY_PARTITION variable = right.lane complete
         if (fold < FOLDS_A) {
           left = a.read();
         } else {
           right = b.read();
         }
         Word<typename L::Out, L::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
           word.lane[lane] = fold < FOLDS_A ? typename L::Out::type(left.lane[lane])

@@ -93,6 +93,7 @@ struct Unpack {
           }
         }
         Word<typename L::Out, L::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
           word.lane[lane] = held[lane];

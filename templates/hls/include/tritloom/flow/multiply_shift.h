@@ -60,7 +60,9 @@ void multiply_shift(hls::stream<Word<typename L::In, L::LANES>>& in,
 #pragma HLS PIPELINE II = 1
       initiation.begin();
       const Word<typename L::In, L::LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
       Word<typename L::Out, L::LANES> codes;
+#pragma HLS ARRAY_PARTITION variable = codes.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);
@@ -92,8 +94,11 @@ void multiply_shift2(hls::stream<Word<typename L::A, L::LANES>>& a,
 #pragma HLS PIPELINE II = 1
       initiation.begin();
       const Word<typename L::A, L::LANES> left = a.read();
+#pragma HLS ARRAY_PARTITION variable = left.lane complete
       const Word<typename L::B, L::LANES> right = b.read();
+#pragma HLS ARRAY_PARTITION variable = right.lane complete
       Word<typename L::Out, L::LANES> codes;
+#pragma HLS ARRAY_PARTITION variable = codes.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);

@@ -35,10 +35,10 @@ using MvauCodes = Word<typename L::In, L::SIMD>[MvauShape<L>::COLUMNS];
 
 // One initiation: a word of codes for PE rows.
 template <class L>
-void accumulate(const MvauWeights<L>& weights, unsigned address, const MvauCodes<L>& codes,
-                unsigned column, Word<typename L::Out, L::PE>& sums) {
+void accumulate(const MvauWeights<L>& weights, unsigned address, unsigned column,
+                const Word<typename L::In, L::SIMD>& word, const MvauCodes<L>&,
+                Word<typename L::Out, L::PE>& sums) {
 #pragma HLS INLINE
-  const Word<typename L::In, L::SIMD> word = codes[column];
   for (unsigned pe = 0; pe < L::PE; ++pe) {
 #pragma HLS UNROLL
     if (column == 0) sums.lane[pe] = 0;
@@ -72,8 +72,9 @@ class HostMatrix {
 
 // The same sums, whole rows at a time: in the initiation that takes the last column.
 template <class L>
-void accumulate(const MvauWeights<L>& weights, unsigned address, const MvauCodes<L>& codes,
-                unsigned column, Word<typename L::Out, L::PE>& sums) {
+void accumulate(const MvauWeights<L>& weights, unsigned address, unsigned column,
+                const Word<typename L::In, L::SIMD>&, const MvauCodes<L>& codes,
+                Word<typename L::Out, L::PE>& sums) {
   static const HostMatrix<L> matrix(weights);
   typedef MvauShape<L> Shape;
   if (column != Shape::COLUMNS - 1) return;
@@ -104,8 +105,15 @@ void mvau(hls::stream<Word<typename L::In, L::SIMD>>& in,
 #pragma HLS LOOP_FLATTEN
 #pragma HLS PIPELINE II = 1
           initiation.begin();
-          if (row == 0) codes[column] = in.read();
-          accumulate<L>(weights, static_cast<unsigned>(address), codes, column, sums);
+          Word<typename L::In, L::SIMD> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
+          if (row == 0) {
+            word = in.read();
+            codes[column] = word;
+          } else {
+            word = codes[column];
+          }
+          accumulate<L>(weights, static_cast<unsigned>(address), column, word, codes, sums);
           if (column == Shape::COLUMNS - 1) out.write(sums);
           step<Shape::DEPTH>(address, true);
         }

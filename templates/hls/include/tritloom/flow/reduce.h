@@ -77,6 +77,7 @@ void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
 #pragma HLS DEPENDENCE variable = results inter distance = GlobalShape < L> ::FOLDS true
         initiation.begin();
         Word<typename L::Out, L::LANES> result = results[fold];
+#pragma HLS ARRAY_PARTITION variable = result.lane complete
         fold_in<L>(in.read(), pixel == 0, result);
         results[fold] = result;
         if (pixel == L::PIXELS - 1) out.write(result);

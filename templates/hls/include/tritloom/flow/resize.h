@@ -36,6 +36,7 @@ struct Resize {
           }
         }
         Word<typename L::Out, L::OUT_LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < L::OUT_LANES; ++lane) {
 #pragma HLS UNROLL
           word.lane[lane] = held.lane[lane];
@@ -67,6 +68,7 @@ struct Resize<L, true> {
 #pragma HLS PIPELINE II = 1
         initiation.begin();
         const Word<typename L::In, L::IN_LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < KEPT; ++lane) {
 #pragma HLS UNROLL
           held.lane[lane] = held.lane[lane + L::IN_LANES];

@@ -40,6 +40,7 @@ struct Pack {
 #pragma HLS PIPELINE II = 1
         initiation.begin();
         const Word<typename L::In, L::LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         if (i % PER_BEAT == 0) beat = 0;
         for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL

@@ -84,7 +84,9 @@ void thresholds(hls::stream<Word<typename L::In, L::LANES>>& in,
 #pragma HLS PIPELINE II = 1
       initiation.begin();
       const Word<typename L::In, L::LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
       Word<typename L::Out, L::LANES> codes;
+#pragma HLS ARRAY_PARTITION variable = codes.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);
