@@ -14,9 +14,9 @@ from tritloom.analysis.initiations import initiations
 from tritloom.backend.flow_design import FlowDesign, float_keys
 from tritloom.backend.flow_hls import render_flow
 
-SKIP_WORDS = 14
-"""Least depth of the skip of `residual`: with word D of the skip blocked the window has D + 1 words; its first pixel
-takes two rows of 5 to fill and the third row while its 9 words leave."""
+SKIP_WORDS = 9
+"""Least depth of the skip of `residual`: while word D of the skip waits for room, the window has D + 1 words, and its
+first pixel takes two rows of 5."""
 
 
 def images(design: FlowDesign, frames: int, seed: int = 0) -> np.ndarray:
@@ -24,13 +24,16 @@ def images(design: FlowDesign, frames: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (frames, elements), dtype=np.uint8)
 
 
-def check(net: Library, frames: np.ndarray) -> None:
+def check(net: Library, frames: np.ndarray, *, unstalled: bool = True) -> None:
+    """Sums, and initiations: those without stalls, if no window runs ahead of its input."""
     done = net.start(frames)
     assert (done.returned, done.status, net.error()) == (0, 0, "")
     np.testing.assert_array_equal(done.sums, run(net.design, frames))
     expected = [initiations(stage.kernel, stage.traits).of(len(frames)) for stage in net.design.stages]
-    assert done.initiations == expected
-    assert done.cycles == max(expected)
+    if unstalled:
+        assert done.initiations == expected
+    assert all(count >= least for count, least in zip(done.initiations, expected, strict=True))
+    assert done.cycles == max(done.initiations)
 
 
 SMALL = {"sizes": (50, 24, 12, 5), "folding": ((3, 10), (4, 6), (1, 4))}
@@ -75,7 +78,9 @@ def test_two_kernels_in_one_program_keep_their_own_weights(bounded):
 
 def test_residual_at_the_least_depth():
     net = library(residual(SKIP_WORDS), "bounded", "-O0")
-    check(net, images(net.design, 4))
+    check(net, images(net.design, 4), unstalled=False)
+    fast = library(residual(SKIP_WORDS), "fast", "-O0")
+    check(fast, images(net.design, 4))
 
 
 def test_residual_with_a_fifo_one_too_short_deadlocks_and_says_where():

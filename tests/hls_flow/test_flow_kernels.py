@@ -26,8 +26,11 @@ def check(probe: Probe, case: Case, frames: int, rng: np.random.Generator) -> No
     expected = REFERENCE[case.stage.kernel](case.stage, *given_)
     for got, wanted in zip(outputs, expected, strict=True):
         np.testing.assert_array_equal(got, wanted, err_msg=f"{case.stage}")
-    if count is not None:
-        assert count == initiations(case.stage.kernel, case.stage.traits).of(frames), case.stage
+    expected_count = initiations(case.stage.kernel, case.stage.traits).of(frames)
+    if case.stage.kernel == "window" and not probe.unstalled:
+        assert count is None or count >= expected_count, case.stage
+    elif count is not None:
+        assert count == expected_count, case.stage
 
 
 def check_all(drawn: list[Case], probe: Probe) -> None:
@@ -43,7 +46,7 @@ def test_kernels_at_depth_two():
 
 
 def test_kernels_with_exact_widths():
-    drawn = cases(2, {"window": 2, "mvau": 4, "thresholds": 2})
+    drawn = cases(2, {"window": 9, "mvau": 4, "thresholds": 2})
     check_all(drawn, Probe(drawn, "exact"))
 
 

@@ -2,8 +2,9 @@
 // convolution, whose positions are rows of width 1.
 //
 // Rows enter a ring. While the words of output row r leave it, the rows that output row r + 1 needs
-// beyond those that are there come in, a word beside a word; during a frame's last row, the frame's
-// unused rest and the first rows of the next frame. Rows that no window needs are dropped.
+// beyond those that are there come in, a word beside a word where there is one; during a frame's
+// last row, the frame's unused rest and the first rows of the next frame. Rows that no window needs
+// are dropped.
 #ifndef TRITLOOM_FLOW_WINDOW_H
 #define TRITLOOM_FLOW_WINDOW_H
 
@@ -209,6 +210,26 @@ struct WindowFill {
   Counter<WindowShape<L>::RING * WindowShape<L>::ROW_WORDS> address;
 };
 
+// A word that comes in. The row that leaves does not wait for it, so that the stage in front may
+// take its time over the whole row. In the fast build it waits: there the initiations are counted,
+// and those without stalls are wanted.
+template <class Element>
+bool comes_in(hls::stream<Element>& in, bool emitting, Element& word) {
+#pragma HLS INLINE
+#if defined(__SYNTHESIS__)
+  (void)emitting;
+  return in.read_nb(word);
+#elif TRITLOOM_STREAM_BYTES > 0
+  (void)emitting;
+  word = in.read();
+  return true;
+#else
+  if (emitting && in.size() == 0) return false;
+  word = in.read();
+  return true;
+#endif
+}
+
 template <class L>
 void window(hls::stream<Word<typename L::In, L::LANES>>& in,
             hls::stream<Word<typename L::In, L::LANES>>& out, uint32_t frames) {
@@ -238,8 +259,9 @@ void window(hls::stream<Word<typename L::In, L::LANES>>& in,
       emitting = !next_tap<L>(tap);
     }
     const unsigned coming = static_cast<unsigned>(row.dropped) + static_cast<unsigned>(row.stored);
-    if (fill.row < coming) {
-      const Word<typename L::In, L::LANES> word = in.read();
+    Word<typename L::In, L::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
+    if (fill.row < coming && comes_in(in, emitting, word)) {
       if (fill.row >= row.dropped) {
         ring[static_cast<unsigned>(fill.address)] = word;
         step<Shape::RING * Shape::ROW_WORDS>(fill.address, true);
