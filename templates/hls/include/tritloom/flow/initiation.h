@@ -1,5 +1,5 @@
 // Counts how often the pipelined loop of a stage starts: at II 1, its busy cycles. Nothing is left
-// of it in synthesis. The counts equal the closed forms of docs/dataflow.md, whatever stalls.
+// of it in synthesis. The counts equal the closed forms of docs/dataflow.md.
 #ifndef TRITLOOM_FLOW_INITIATION_H
 #define TRITLOOM_FLOW_INITIATION_H
 
