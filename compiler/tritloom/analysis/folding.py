@@ -147,9 +147,10 @@ class Solver:
         lanes: dict[SSAValue, int] = {}
         total = control_registers()
         for stage in self.stages:
-            choices = [fold for fold in self._choices(stage) if work_of(stage, fold).frame <= cycles]
+            possible = _kept(stage, self._choices(stage), lanes)
+            choices = [fold for fold in possible if work_of(stage, fold).frame <= cycles]
             if not choices:
-                raise _Infeasible(stage, min(work_of(stage, fold).frame for fold in self._choices(stage)))
+                raise _Infeasible(stage, min(work_of(stage, fold).frame for fold in possible))
             costs = [
                 cost_of(stage, fold) + _fifos(stage, fold) + self._regrouping(stage, fold, lanes) for fold in choices
             ]
@@ -184,6 +185,13 @@ class Solver:
 
     def _choices(self, stage: flow.Stage) -> list[Folding]:
         return list(_choices(stage))
+
+
+def _kept(stage: flow.Stage, choices: list[Folding], lanes: dict[SSAValue, int]) -> list[Folding]:
+    """The choices that leave the order of words alone: windows with channels first cannot be regrouped."""
+    if isinstance(stage, flow.VvauOp | flow.PoolOp) and isinstance(stage.operand.owner, flow.WindowOp):
+        return [fold for fold in choices if fold.lanes_in == lanes[stage.operand]]
+    return choices
 
 
 def _fifos(stage: flow.Stage, fold: Folding) -> Resources:

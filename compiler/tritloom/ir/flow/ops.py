@@ -70,6 +70,15 @@ def _lanes_divide_channels(op: Stage, *values: SSAValue) -> None:
             raise VerifyException(f"{op.name}: {stream.lanes.data} lanes do not divide {channels_of(stream)} channels")
 
 
+def _words_of_windows(op: Stage, operand: SSAValue) -> None:
+    """Windows with channels first keep their folds: other lanes would be another order."""
+    value: SSAValue = operand
+    while isinstance(value.owner, ResizeOp):
+        value = value.owner.operand
+    if value is not operand and isinstance(value.owner, WindowOp):
+        raise VerifyException(f"{op.name}: the words of windows with channels first cannot be regrouped")
+
+
 @irdl_op_definition
 class LoadOp(Stage):
     """An input of the net, read from memory."""
@@ -326,6 +335,7 @@ class PoolOp(Stage):
     def verify_(self) -> None:
         _same_lanes(self)
         _lanes_divide_channels(self, self.result)
+        _words_of_windows(self, self.operand)
         if stream_of(self.operand).elements % stream_of(self.result).elements:
             raise VerifyException(f"{self.name}: windows do not fit {self.operand.type}")
 
