@@ -91,7 +91,7 @@ void mvau(hls::stream<Word<typename L::In, L::SIMD>>& in,
           hls::stream<Word<typename L::Out, L::PE>>& out, const MvauWeights<L>& weights,
           uint32_t frames) {
   typedef MvauShape<L> Shape;
-  MvauCodes<L> codes;
+  TRITLOOM_MEMORY(MvauCodes<L>, codes);
 #pragma HLS AGGREGATE variable = codes compact = bit
   Word<typename L::Out, L::PE> sums = {};
 #pragma HLS ARRAY_PARTITION variable = sums.lane complete

@@ -59,12 +59,15 @@ struct GlobalShape {
   static constexpr unsigned BANKS = FOLDS < 8 ? FOLDS : 1;
 };
 
+template <class L>
+using GlobalSums = Word<typename L::Out, L::LANES>[GlobalShape<L>::FOLDS];
+
 // Global pooling: one word a channel fold leaves while the last pixel comes in.
 template <class L>
 void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
                    hls::stream<Word<typename L::Out, L::LANES>>& out, uint32_t frames) {
   constexpr unsigned FOLDS = GlobalShape<L>::FOLDS;
-  Word<typename L::Out, L::LANES> results[FOLDS];
+  TRITLOOM_MEMORY(GlobalSums<L>, results);
 #pragma HLS AGGREGATE variable = results compact = bit
 #pragma HLS ARRAY_PARTITION variable = results cyclic factor = GlobalShape < L> ::BANKS dim = 1
   Initiations<L> initiation;

@@ -234,7 +234,7 @@ template <class L>
 void window(hls::stream<Word<typename L::In, L::LANES>>& in,
             hls::stream<Word<typename L::In, L::LANES>>& out, uint32_t frames) {
   typedef WindowShape<L> Shape;
-  WindowRing<L> ring;
+  TRITLOOM_MEMORY(WindowRing<L>, ring);
 #pragma HLS AGGREGATE variable = ring compact = bit
 #pragma HLS BIND_STORAGE variable = ring type = ram_s2p
   WindowTap<L> tap = {0, 0, 0, 0};
