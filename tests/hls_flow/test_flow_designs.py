@@ -14,9 +14,8 @@ from tritloom.analysis.initiations import initiations
 from tritloom.backend.flow_design import FlowDesign, float_keys
 from tritloom.backend.flow_hls import render_flow
 
-SKIP_WORDS = 9
-"""Least depth of the skip of `residual`: while word D of the skip waits for room, the window has D + 1 words, and its
-first pixel takes two rows of 5."""
+SKIP_WORDS = 10
+"""Least depth of the skip of `residual`: the windows take two rows of 5 before the first one leaves."""
 
 
 def images(design: FlowDesign, frames: int, seed: int = 0) -> np.ndarray:

@@ -5,6 +5,7 @@
 #include <hls_stream.h>
 
 #include "tritloom/flow/initiation.h"
+#include "tritloom/flow/together.h"
 #include "tritloom/flow/word.h"
 
 namespace loom {
@@ -19,8 +20,9 @@ void add(hls::stream<Word<typename L::A, L::LANES>>& a,
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
+      wait_for_words(a, b);
       const Word<typename L::A, L::LANES> left = a.read();
 #pragma HLS ARRAY_PARTITION variable = left.lane complete
       const Word<typename L::B, L::LANES> right = b.read();
@@ -52,7 +54,7 @@ void concat(hls::stream<Word<typename L::A, L::LANES>>& a,
     for (unsigned pixel = 0; pixel < L::PIXELS; ++pixel) {
       for (unsigned fold = 0; fold < FOLDS; ++fold) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         Word<typename L::A, L::LANES> left = {};
 #pragma HLS ARRAY_PARTITION variable = left.lane complete

@@ -103,7 +103,7 @@ void mvau(hls::stream<Word<typename L::In, L::SIMD>>& in,
       for (unsigned row = 0; row < Shape::ROWS; ++row) {
         for (unsigned column = 0; column < Shape::COLUMNS; ++column) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
           initiation.begin();
           Word<typename L::In, L::SIMD> word;
 #pragma HLS ARRAY_PARTITION variable = word.lane complete

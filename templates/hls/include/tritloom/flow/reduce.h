@@ -41,7 +41,7 @@ void reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
     for (unsigned vector = 0; vector < L::VECTORS * (L::CHANNELS / L::LANES); ++vector) {
       for (unsigned tap = 0; tap < L::TAPS; ++tap) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         fold_in<L>(in.read(), tap == 0, result);
         if (tap == L::TAPS - 1) out.write(result);
@@ -76,7 +76,7 @@ void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
     for (unsigned pixel = 0; pixel < L::PIXELS; ++pixel) {
       for (unsigned fold = 0; fold < FOLDS; ++fold) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
 #pragma HLS DEPENDENCE variable = results inter distance = GlobalShape < L> ::FOLDS true
         initiation.begin();
         Word<typename L::Out, L::LANES> result = results[fold];

@@ -25,7 +25,7 @@ struct Resize {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < WORDS; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         if (part == 0) {
           held = in.read();
@@ -65,7 +65,7 @@ struct Resize<L, true> {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < WORDS; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         const Word<typename L::In, L::IN_LANES> word = in.read();
 #pragma HLS ARRAY_PARTITION variable = word.lane complete

@@ -81,7 +81,7 @@ void thresholds(hls::stream<Word<typename L::In, L::LANES>>& in,
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
       const Word<typename L::In, L::LANES> word = in.read();
 #pragma HLS ARRAY_PARTITION variable = word.lane complete

@@ -80,7 +80,7 @@ void vvau(hls::stream<Word<typename L::In, L::PE>>& in,
     for (unsigned vector = 0; vector < L::VECTORS * (L::CHANNELS / L::PE); ++vector) {
       for (unsigned tap = 0; tap < L::TAPS; ++tap) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         for (unsigned pe = 0; pe < L::PE; ++pe) {
 #pragma HLS UNROLL

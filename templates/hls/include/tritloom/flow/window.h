@@ -250,7 +250,7 @@ void window(hls::stream<Word<typename L::In, L::LANES>>& in,
   Initiations<L> initiation;
   while (row.frame < frames) {
 #pragma HLS LOOP_TRIPCOUNT min = 1000 max = 1000000
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
     initiation.begin();
     // A word leaves at the earliest one initiation after it was stored, which a memory with a port
     // for each direction gives.
