@@ -18,8 +18,9 @@ def bits_of(*ends: int) -> Element:
 class Builder:
     """Adds stages; each method returns the name of the new stream. Streams are two words deep."""
 
-    def __init__(self, name: str, seed: int = 0):
+    def __init__(self, name: str, seed: int = 0, beat_bits: int = 128):
         self.name = name
+        self.beat_bits = beat_bits
         self.rng = np.random.default_rng(seed)
         self.streams: dict[str, Stream] = {}
         self.stages: list[Stage] = []
@@ -43,10 +44,17 @@ class Builder:
                 return count * self.streams[stream].lanes
         raise KeyError(stream)
 
+    def padded(self, size: int) -> int:
+        """Bytes of whole beats."""
+        beat = self.beat_bits // 8
+        return -(-size // beat) * beat
+
     def load(self, elements: int, lanes: int = 1, element: Element = U8) -> str:
         kernel, size = ("load_floats", 4) if element == KEY else ("load_codes", 1)
-        self.input_bytes = -(-elements * size // 16) * 16
-        return self.stage(kernel, "load", [], [(element, lanes)], BEAT_BITS=128, ELEMENTS=elements, LANES=lanes)
+        self.input_bytes = self.padded(elements * size)
+        return self.stage(
+            kernel, "load", [], [(element, lanes)], BEAT_BITS=self.beat_bits, ELEMENTS=elements, LANES=lanes
+        )
 
     def resize(self, source: str, lanes: int) -> str:
         before = self.streams[source]
@@ -113,13 +121,14 @@ class Builder:
     def store(self, source: str, depths: dict[str, int] | None = None) -> FlowDesign:
         """The finished design, with some streams deeper."""
         elements, lanes = self.elements(source), self.streams[source].lanes
-        if 4 % lanes and lanes % 4:
+        per_beat = self.beat_bits // 32
+        if per_beat % lanes and lanes % per_beat:
             source, lanes = self.resize(source, 1), 1
         self.stages.append(
             Stage(
                 "store",
                 "store",
-                {"BEAT_BITS": 128, "ELEMENTS": elements, "LANES": lanes},
+                {"BEAT_BITS": self.beat_bits, "ELEMENTS": elements, "LANES": lanes},
                 (source,),
                 (),
                 {},
@@ -130,7 +139,7 @@ class Builder:
             before = self.streams[name]
             self.streams[name] = Stream(name, before.element, before.lanes, depth)
         streams, stages = tuple(self.streams.values()), tuple(self.stages)
-        return FlowDesign(self.name, streams, stages, self.input_bytes, -(-elements // 4) * 16)
+        return FlowDesign(self.name, streams, stages, self.input_bytes, self.padded(4 * elements), self.beat_bits)
 
 
 def mlp(
@@ -159,9 +168,9 @@ def residual(skip_depth: int, size: int = 5, channels: int = 2) -> FlowDesign:
     return net.store(joined, {skip: skip_depth})
 
 
-def copy(elements: int, element: Element, load_lanes: int, store_lanes: int) -> FlowDesign:
+def copy(elements: int, element: Element, load_lanes: int, store_lanes: int, beat_bits: int = 128) -> FlowDesign:
     """What is loaded is stored."""
-    net = Builder("copy")
+    net = Builder("copy", beat_bits=beat_bits)
     return net.store(net.resize(net.load(elements, load_lanes, element), store_lanes))
 
 

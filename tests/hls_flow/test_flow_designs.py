@@ -95,7 +95,12 @@ def test_residual_with_a_fifo_one_too_short_deadlocks_and_says_where():
 
 @pytest.mark.parametrize(
     ("elements", "element", "lanes"),
-    [(40, Element(8), (8, 4)), (96, Element(8, signed=True), (32, 16)), (7, Element(5), (1, 1)), (24, KEY, (8, 2))],
+    [
+        (40, Element(8), (8, 4, 128)),
+        (96, Element(8, signed=True), (32, 16, 64)),
+        (7, Element(5), (1, 1, 32)),
+        (24, KEY, (8, 2, 128)),
+    ],
 )
 def test_memory(elements, element, lanes):
     net = library(copy(elements, element, *lanes), "bounded", "-O0")

@@ -127,7 +127,7 @@ def test_every_stage_says_where_it_comes_from():
 def test_interface_of_the_kernel():
     top = render_flow(SMALL, TARGET)["top.cpp"]
     for name in ("input", "output"):
-        assert f"#pragma HLS INTERFACE m_axi port = {name} bundle = {name} offset = slave" in top
+        assert f"#pragma HLS INTERFACE m_axi port = {name} bundle = memory offset = slave" in top
     for name in ("input", "output", "frames", "status", "cycles", "return"):
         assert f"#pragma HLS INTERFACE s_axilite port = {name} bundle = control" in top
     assert "#pragma HLS INTERFACE ap_ctrl_hs port = return" in top
