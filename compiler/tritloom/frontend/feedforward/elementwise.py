@@ -22,7 +22,9 @@ def rescaled(form: Form, scale: Row, offset: Row = ZERO) -> Form:
     try:
         return form.rescaled(scale, offset)
     except NotRising:
-        raise Refused("it multiplies what a clamp or a maximum gave by a number that is not above 0", _RISING) from None
+        raise Refused(
+            "it multiplies what a rising function or a maximum gave by a number that is not above 0", _RISING
+        ) from None
 
 
 def _operands(net: Net, node: ir.Node) -> tuple[int, int]:

@@ -170,15 +170,14 @@ class Quantised(Tensor):
     def high(self) -> int:
         return self.function.high
 
-    def clamped(self, low: int, high: int, node: ir.Node) -> Quantised | None:
+    def clamped(self, low: int, high: int, node: ir.Node, name: str) -> Quantised | None:
         """The same codes, clamped further; None where the bounds are no codes, or leave only one."""
         step = self.staircase.step
         low, high = max(low, self.lowest), min(high, self.highest)
         low, high = min(low, self.highest), max(high, self.lowest)
-        tensor = node.outputs[0].name or ""
         if (low - self.lowest) % step or (high - self.lowest) % step or high <= low:
             return None
-        return replace(self, lowest=low, highest=high, tensor=tensor, nodes=(*self.nodes, node))
+        return replace(self, lowest=low, highest=high, tensor=name, nodes=(*self.nodes, node))
 
     @cached_property
     def function(self) -> StepFunction:
