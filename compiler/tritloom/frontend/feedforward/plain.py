@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from ...ir.tern import SumOp
+from ...ir.mlir import Block
+from ...ir.tern import SumOp, integer_type, tensor_of
 from .context import Net, Refused
 from .forms import Form, Term, canonical
 from .monotone import Clamp
@@ -120,6 +121,16 @@ def narrowed(tensor: Tensor, low: int | None, high: int | None, node: ir.Node, n
         operand = narrowed(tensor.operand, low, high, node, "")
         return replace(tensor, operand=operand, tensor=name) if operand is not None else None
     return None
+
+
+def stand_in(form: Form) -> Form:
+    """Codes in the place of what was refused, so that what is behind it is looked at too; nothing is made of them."""
+    tensor = form.terms[0].tensor
+    shape = form.shape
+    if form.pool is not None:
+        shape = (*form.pool.output_size(shape[0], shape[1]), shape[2])
+    value = Block(arg_types=[tensor_of(shape, integer_type(8, signed=False))]).args[0]
+    return Form((Term(Emitted(shape, tensor.label, value, (0, 1)), ONE),), form.index)
 
 
 def identity(tensor: Tensor) -> Form:

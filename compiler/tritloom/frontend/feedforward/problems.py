@@ -46,6 +46,16 @@ _ADVICE: Final = {
 }
 
 
+SHAPED: Final = frozenset(
+    {"Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
+    | {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "ReduceMean", "ReduceMax", "ReduceSum"}
+    | {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "ArgMax", "TopK"}
+    | {"Slice", "Split", "Gather", "Pad", "Tile", "Expand", "DepthToSpace", "SpaceToDepth", "Resize"}
+    | {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+)
+"""Operators whose result has another shape than their operand."""
+
+
 def unsupported(node: ir.Node) -> Refusal:
     """Refusal of an operator that nothing reads."""
     reason, instead = _ADVICE.get(node.op_type, _UNKNOWN) if not node.domain else _UNKNOWN
