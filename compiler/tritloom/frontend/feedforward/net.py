@@ -21,7 +21,7 @@ from .builder import NetBuilder
 from .constants import Constants
 from .context import Net, Refused, Unknown
 from .forms import Form, Term
-from .plain import TWO_WAYS, plain, stand_in
+from .plain import FEWER_LEVELS, plain, stand_in
 from .ports import Port, input_port
 from .problems import SHAPED, unsupported
 from .products import check_weight
@@ -141,7 +141,7 @@ def _read(net: Net, node: ir.Node) -> None:
     except Refused as refused:
         net.refuse(node, refused.reason, refused.instead)
     except TooManyLevels as error:
-        net.refuse(node, str(error), TWO_WAYS)
+        net.refuse(error.node, str(error), FEWER_LEVELS)
     except InputError as error:
         net.refuse(node, error.message, error.hint)
     except ValueError as error:
@@ -189,7 +189,7 @@ def _scores(net: Net, output: ir.Value) -> tuple[SSAValue, PortAttr] | None:
         net.refuse(node, f"as an output: {refused.reason}", refused.instead)
         return None
     except TooManyLevels as error:
-        net.refuse(node, f"as an output: {error}", TWO_WAYS)
+        net.refuse(error.node, str(error), FEWER_LEVELS)
         return None
     value = tensor.value()
     vectors = [

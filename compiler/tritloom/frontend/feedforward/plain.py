@@ -15,6 +15,7 @@ from .rows import ONE, ZERO, Row, each
 from .tensors import Emitted, Largest, Quantised, Tensor, TooManyLevels, Uniform
 
 FLOATS = "its activations are float: no quantiser stands between it and the layer in front of it"
+FEWER_LEVELS = "clamp its codes to at most 8 bits"
 TWO_WAYS = (
     "put a quantiser (Quant, or QuantizeLinear and DequantizeLinear) on its input when training, or quantise the"
     " exported model statically with calibration data"

@@ -18,9 +18,9 @@ from ..graph import float_attribute, input_at, int_attribute
 from ..ternary import TernarySource
 from .context import Array, Net, Refused
 from .forms import Form, Term, canonical
-from .plain import FLOATS, TWO_WAYS, plain, stand_in
+from .plain import FEWER_LEVELS, FLOATS, TWO_WAYS, plain, stand_in
 from .rows import ONE, Row, at, exactly, row, times
-from .tensors import Emitted, Tensor
+from .tensors import Emitted, Tensor, TooManyLevels
 from .windows import window_of
 
 Trits = NDArray[np.int8]
@@ -79,6 +79,9 @@ def _operand(net: Net, form: Form, node: ir.Node) -> tuple[Tensor, Row, Row, For
             raise Refused(FLOATS, TWO_WAYS)
     except Refused as refused:
         net.refuse(node, refused.reason, refused.instead)
+        found = stand_in(form)
+    except TooManyLevels as error:
+        net.refuse(error.node, str(error), FEWER_LEVELS)
         found = stand_in(form)
     tensor, scale = found.terms[0]
     return tensor, scale, found.offset, found

@@ -24,7 +24,11 @@ MOST_LEVELS = 255
 
 
 class TooManyLevels(ValueError):
-    """A quantiser of more than 256 codes."""
+    """A quantiser of more than 256 codes, made by `node`."""
+
+    def __init__(self, node: ir.Node, low: int, high: int) -> None:
+        super().__init__(f"its codes, {low} to {high}, have more than 8 bits")
+        self.node = node
 
 
 class Tensor(ABC):
@@ -184,7 +188,7 @@ class Quantised(Tensor):
         """The step function over the tensors of the source; codes that no operand reaches are left out."""
         step = self.staircase.step
         if (self.highest - self.lowest) // step > MOST_LEVELS:
-            raise TooManyLevels(f"its codes, {self.lowest} to {self.highest}, have more than 8 bits")
+            raise TooManyLevels(self.nodes[0], self.lowest, self.highest)
         return self.source.steps(self.staircase.rows(self.lowest, self.highest), self.lowest, step)
 
     def value(self) -> SSAValue:
