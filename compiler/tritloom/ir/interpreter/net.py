@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from .. import tern
 from ..mlir import ModuleOp, Operation
 from ..store import WeightStore
+from .flow_ops import FLOW
 from .frame import Array, Frame
 from .net_ops import NET
+
+_MEANING = {**NET, **FLOW}
 
 NetObserver = Callable[[Operation, list[Array]], None]
 """Called with every operation and its results, [frames, ...] each."""
@@ -45,7 +48,7 @@ class NetInterpreter:
                     port.tensor.data: from_channels_last(frame.f32(value), port)
                     for port, value in zip(self.net.output_ports, op.values, strict=True)
                 }
-            NET[type(op)](frame, op)
+            _MEANING[type(op)](frame, op)
             if observer is not None:
                 observer(op, [frame.values[result] for result in op.results])
         raise AssertionError("unreachable: a verified net ends in tern.return")

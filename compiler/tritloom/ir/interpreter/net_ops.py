@@ -54,58 +54,59 @@ def quantize_floats(function: StepFunction, values: NDArray[np.float32]) -> I64:
     return function.low + function.step * codes
 
 
-def _steps(frame: Frame, reference: SymbolRefAttr) -> StepFunction:
+def step_function(frame: Frame, reference: SymbolRefAttr) -> StepFunction:
+    """The step function that a symbol names."""
     return frame.store.steps(reference.root_reference.data)
 
 
-def _integers(frame: Frame, value: SSAValue) -> I64:
+def integers(frame: Frame, value: SSAValue) -> I64:
+    """An integer value, widened."""
     return frame.values[value].astype(np.int64, copy=False)
 
 
 def _quantize(frame: Frame, op: tern.QuantizeOp) -> None:
-    frame.values[op.result] = quantize_floats(_steps(frame, op.function), frame.f32(op.operand))
+    frame.values[op.result] = quantize_floats(step_function(frame, op.function), frame.f32(op.operand))
 
 
 def _requantize(frame: Frame, op: tern.RequantizeOp) -> None:
-    operands = [_integers(frame, value) for value in op.inputs]
-    frame.values[op.result] = _steps(frame, op.function)(*operands)
+    operands = [integers(frame, value) for value in op.inputs]
+    frame.values[op.result] = step_function(frame, op.function)(*operands)
 
 
 def _conv2d(frame: Frame, op: tern.Conv2dOp) -> None:
-    frame.values[op.result] = convolve(frame, op, _integers(frame, op.operand))
+    patches = windows(integers(frame, op.operand), op.window(), op.pad_code.value.data)
+    vectors = patches.reshape(*patches.shape[:3], -1, patches.shape[-1])
+    frame.values[op.result] = grouped_product(vectors, frame.trits(op.weight), op.groups.value.data)
 
 
-def convolve(frame: Frame, op: tern.Conv2dOp, codes: I64) -> I64:
-    """Sums [frames, OH, OW, N] of a convolution."""
-    groups, trits = op.groups.value.data, frame.trits(op.weight)
-    patches = windows(codes, op.window(), op.pad_code.value.data)
-    *outer, kh, kw, channels = patches.shape
-    parts = np.split(patches, groups, axis=-1) if groups > 1 else [patches]
-    size = kh * kw * channels // groups
+def grouped_product(vectors: I64, trits: NDArray[np.int8], groups: int) -> I64:
+    """Exact sums [..., N] of vectors [..., taps, C] and trits [N, taps * C / groups], a group of channels at a time."""
+    parts = np.split(vectors, groups, axis=-1)
     sums = [
-        product(part.reshape(*outer, size), rows) for part, rows in zip(parts, np.split(trits, groups), strict=True)
+        product(part.reshape(*part.shape[:-2], -1), rows)
+        for part, rows in zip(parts, np.split(trits, groups), strict=True)
     ]
     return np.concatenate(sums, axis=-1)
 
 
 def _dense(frame: Frame, op: tern.DenseOp) -> None:
-    codes = _integers(frame, op.operand)
+    codes = integers(frame, op.operand)
     frame.values[op.result] = product(codes.reshape(len(codes), -1), frame.trits(op.weight))
 
 
 def _pool(frame: Frame, op: tern.PoolOp) -> None:
     largest = op.kind.data == tern.Pooling.MAX
     outside = tern.range_of(tern.element_of(op.operand))[0] if largest else 0
-    patches = windows(_integers(frame, op.operand), op.window(), outside)
+    patches = windows(integers(frame, op.operand), op.window(), outside)
     frame.values[op.result] = patches.max(axis=(3, 4)) if largest else patches.sum(axis=(3, 4))
 
 
 def _sum(frame: Frame, op: tern.SumOp) -> None:
-    frame.values[op.result] = _integers(frame, op.lhs) + _integers(frame, op.rhs)
+    frame.values[op.result] = integers(frame, op.lhs) + integers(frame, op.rhs)
 
 
 def _concat(frame: Frame, op: tern.ConcatOp) -> None:
-    frame.values[op.result] = np.concatenate([_integers(frame, value) for value in op.inputs], axis=-1)
+    frame.values[op.result] = np.concatenate([integers(frame, value) for value in op.inputs], axis=-1)
 
 
 def _scores(frame: Frame, op: tern.ScoresOp) -> None:

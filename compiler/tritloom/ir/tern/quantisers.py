@@ -82,7 +82,7 @@ class FormAttr(EnumAttribute[Form], SpacedOpaqueSyntaxAttribute):
 class RequantizeOp(IRDLOperation):
     """Codes of exact sums, or of several code tensors of one shape: a step function of their affine sum.
 
-    `form` and `shift` are set by `to-thresholds`.
+    `form`, and for a multiplication `shift` and `multiplier_bits`, are set by `to-thresholds`.
     """
 
     name = "tern.requantize"
@@ -90,6 +90,7 @@ class RequantizeOp(IRDLOperation):
     function = prop_def(SymbolRefAttr)
     form = opt_prop_def(FormAttr)
     shift = opt_prop_def(IntegerAttr)
+    multiplier_bits = opt_prop_def(IntegerAttr)
     result = result_def()
 
     irdl_options = (ParsePropInAttrDict(),)
@@ -108,8 +109,8 @@ class RequantizeOp(IRDLOperation):
             element_of(value)
         check_steps(self, self.function, list(self.inputs), self.result)
         multiplies = self.form is not None and self.form.data == Form.MULTIPLY_SHIFT
-        if multiplies != (self.shift is not None):
-            raise VerifyException("tern.requantize: a shift belongs to the form multiply_shift")
+        if {self.shift is not None, self.multiplier_bits is not None} != {multiplies}:
+            raise VerifyException("tern.requantize: shift and multiplier_bits belong to the form multiply_shift")
 
 
 def check_steps(op: IRDLOperation, reference: SymbolRefAttr, operands: Sequence[SSAValue], result: SSAValue) -> None:

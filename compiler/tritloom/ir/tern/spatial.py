@@ -68,7 +68,7 @@ class Window:
         return {name: _integers(getattr(self, name)) for name in ("kernel", "strides", "pads", "dilations")}
 
 
-class _Windowed(IRDLOperation):
+class Windowed(IRDLOperation):
     """What convolution and pooling share: windows over rows and columns, ONNX's attributes in ONNX's order."""
 
     kernel = prop_def(ArrayAttr)
@@ -100,7 +100,7 @@ class _Windowed(IRDLOperation):
 
 
 @irdl_op_definition
-class Conv2dOp(_Windowed):
+class Conv2dOp(Windowed):
     """Exact sums of codes times trits over windows. A row of the weight holds (ky, kx, c), c counting within its group.
 
     Outside of the image the code is `pad_code`, the zero point. A 1-D convolution has one row.
@@ -203,7 +203,7 @@ class PoolingAttr(EnumAttribute[Pooling], SpacedOpaqueSyntaxAttribute):
 
 
 @irdl_op_definition
-class PoolOp(_Windowed):
+class PoolOp(Windowed):
     """The largest code of each window, or their sum, by channel. Padding never wins a maximum, and adds nothing."""
 
     name = "tern.pool"
