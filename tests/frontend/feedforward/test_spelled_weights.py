@@ -65,11 +65,12 @@ def runs(model: onnx.ModelProto) -> bool:
     return True
 
 
-@pytest.mark.parametrize("per_channel", [False, True], ids=["tensor", "channel"])
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("spelling", EVERY)
-def test_the_trits_come_back(spelling: str, layer: str, per_channel: bool, tmp_path: Path) -> None:
+def test_the_trits_come_back(spelling: str, layer: str, tmp_path: Path) -> None:
+    """One scale and one a filter, in turns."""
     shape, frame, _ = LAYERS[layer]
+    per_channel = (list(EVERY).index(spelling) + list(LAYERS).index(layer)) % 2 > 0
     w = weight(random_trits(*shape, seed=len(spelling)), per_channel)
     model = net(EVERY[spelling], layer, w)
     np.testing.assert_array_equal(trits_of(import_model(model, tmp_path)), rows(w.trits))

@@ -144,8 +144,9 @@ def _read(net: Net, node: ir.Node) -> None:
         net.refuse(error.node, str(error), FEWER_LEVELS)
     except InputError as error:
         net.refuse(node, error.message, error.hint)
-    except ValueError as error:
-        net.refuse(node, f"a constant of it cannot be computed: {error}", "fold it away when exporting")
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        net.refuse(node, f"it is malformed: {told}", "check its operands and attributes, and export it again")
     operand = node.inputs[0] if node.inputs else None
     if operand in net.forms and node.op_type not in SHAPED and len(node.outputs) == 1:
         net.forms[node.outputs[0]] = stand_in(net.forms[operand])
