@@ -37,12 +37,12 @@ def quant(
 
 
 def ternary(g: Graph, *shape: int, scale: float = 0.125) -> str:
-    masters = random_trits(*shape, seed=len(g.nodes)) * np.float32(scale * 1.2)
+    masters = random_trits(*shape, seed=sum(shape)) * np.float32(scale * 1.2)
     return quant(g, g.const(masters), scale, 2, signed=1, narrow=1)
 
 
-def dense(g: Graph, x: str, rows: int, columns: int, **settings: float) -> str:
-    return g.add("Gemm", x, ternary(g, rows, columns, **settings), transB=1)
+def dense(g: Graph, x: str, rows: int, columns: int) -> str:
+    return g.add("Gemm", x, ternary(g, rows, columns), transB=1)
 
 
 def image(g: Graph, *frame: int) -> str:
@@ -127,6 +127,33 @@ def _(g: Graph) -> str:
     y = quant(g, g.add("Conv", image(g, 3, 6, 6), ternary(g, 4, 3, 3, 3)), scale, 4, signed=1)
     y = quant(g, g.add("GlobalAveragePool", y), 0.0173, 8, signed=1)
     return dense(g, g.add("Flatten", y), 3, 4)
+
+
+def layers(g: Graph, x: str, last: bool) -> str:
+    """Convolution, batch norm, thresholds and pooling on [N, H, W, C], or on [N, C, H, W]."""
+    domain = "qonnx.custom_op.channels_last" if last else ""
+    settings = {"kernel_shape": [3, 3], "strides": [1, 1], "dilations": [1, 1], "pads": [1, 1, 1, 1], "group": 1}
+    masters = random_trits(4, 3, 3, 3) * np.float32(0.3)
+    weight = quant(g, g.const(np.moveaxis(masters, 1, -1) if last else masters), 0.25, 2, signed=1, narrow=1)
+    y = g.add("Conv", x, weight, domain=domain, **settings)
+    gain = np.linspace(0.5, 2, 4, dtype=np.float32)
+    y = g.add("BatchNormalization", y, gain, gain / 4, gain / 5, gain, domain=domain, epsilon=1e-5)
+    table = np.sort(np.random.default_rng(4).normal(0, 1, (4, 7)), axis=1).astype(np.float32)
+    layout = "NHWC" if last else "NCHW"
+    y = g.add("MultiThreshold", y, table, domain=QONNX, out_dtype="UINT3", data_layout=layout)
+    return g.add("MaxPool", y, domain=domain, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 0, 0])
+
+
+@net("channels first", 6, 5, 3)
+def _(g: Graph) -> str:
+    y = layers(g, g.add("Transpose", image(g, 6, 5, 3), perm=[0, 3, 1, 2]), last=False)
+    return dense(g, g.add("Flatten", g.add("Transpose", y, perm=[0, 2, 3, 1])), 4, 24)
+
+
+def channels_last() -> onnx.ModelProto:
+    """The net "channels first" in QONNX's channels-last operators."""
+    g = Graph(opset=13)
+    return g.output(dense(g, g.add("Flatten", layers(g, image(g, 6, 5, 3), last=True)), 4, 24)).model()
 
 
 def model(name: str, domain: str = QONNX) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checking import check_scores, import_model
-from qonnx_nets import BREVITAS, FINN, NETS, ROUNDINGS, STORED, executed, inputs, model
+from qonnx_nets import BREVITAS, FINN, NETS, ROUNDINGS, STORED, channels_last, executed, inputs, model
 from tritloom.ir.interpreter.net import NetInterpreter
 
 EXACT = {f"rounding {mode}" for mode in ROUNDINGS} | {"narrow, unsigned", "one bit, signed", "Trunc behind an average"}
@@ -34,6 +34,12 @@ def test_the_stored_scores(name: str, stored: dict[str, np.ndarray], tmp_path: P
 def test_other_domains(name: str, stored: dict[str, np.ndarray], tmp_path: Path) -> None:
     for domain in (BREVITAS, FINN):
         check_scores(scores(name, tmp_path, domain), stored[name], exact=name in EXACT)
+
+
+def test_channels_last(stored: dict[str, np.ndarray], tmp_path: Path) -> None:
+    imported = import_model(channels_last(), tmp_path)
+    ours = NetInterpreter(imported.module, imported.store).run({"x": inputs("channels first")})["y"]
+    check_scores(ours, stored["channels first"], exact=False)
 
 
 def test_roundings_differ(stored: dict[str, np.ndarray]) -> None:

@@ -22,6 +22,7 @@ from ..ternary import TIE
 
 Array = NDArray[Any]
 
+CHANNELS_LAST: Final = "qonnx.custom_op.channels_last"
 FINN: Final = frozenset({"finn.custom_op.general", "qonnx.custom_op.general"})
 
 

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from ...errors import InputError
 from ..graph import Graph
 from ..problems import shape_text
-from .constants import Constants
+from .constants import CHANNELS_LAST, Constants
 from .context import LARGEST, Refused
 from .forms import Index
 from .movement import MOVES
@@ -101,7 +101,7 @@ def _first_image(
         if value is None:
             continue
         if node.op_type in _IMAGES and value.ndim in (2, 3):
-            return value
+            return np.moveaxis(value, -1, 0) if node.domain == CHANNELS_LAST else value
         if node.op_type in ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"):
             return None
         move = MOVES.get(node.op_type)

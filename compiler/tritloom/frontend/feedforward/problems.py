@@ -40,8 +40,12 @@ _ADVICE: Final = {
     **dict.fromkeys(
         ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LRN"), _NORM
     ),
-    **dict.fromkeys(("Slice", "Split", "Gather", "Pad", "Tile", "Expand", "DepthToSpace", "Resize"), _MOVES),
+    **dict.fromkeys(("Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace", "Resize"), _MOVES),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), _RECURRENT),
+    "Pad": (
+        "padding stands outside of a convolution or pooling",
+        "give the padding to that node: its pads or auto_pad",
+    ),
     "ConvTranspose": ("transposed convolutions are not supported", "use a convolution, or move it out of the model"),
 }
 

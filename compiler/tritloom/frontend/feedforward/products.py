@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...ir.tern import Conv2dOp, DenseOp, Window, integer_for, is_signed, range_
 from ..constants import Constant
 from ..graph import float_attribute, input_at, int_attribute
 from ..ternary import TernarySource
+from .constants import CHANNELS_LAST
 from .context import Array, Net, Refused
 from .forms import Form, Term, canonical
 from .plain import FEWER_LEVELS, FLOATS, TWO_WAYS, plain, stand_in
@@ -231,8 +232,11 @@ def with_bias(net: Net, node: ir.Node, index: int, form: Form, factor: float = 1
 
 
 def read_conv(net: Net, node: ir.Node) -> Form:
-    """Conv."""
-    form = conv(net, node, net.form(node), weight_of(net, node, 1))
+    """Conv; QONNX's channels-last variant has its filters as [kh, kw, C] too."""
+    form, weight = net.form(node), weight_of(net, node, 1)
+    if node.domain == CHANNELS_LAST:
+        weight = replace(weight, trits=np.moveaxis(weight.trits, -1, 1))
+    form = conv(net, node, form, weight)
     return with_bias(net, node, 2, form)
 
 
