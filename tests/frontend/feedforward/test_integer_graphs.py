@@ -104,3 +104,22 @@ def test_what_becomes_of_the_nodes(tmp_path: Path) -> None:
     body = import_model(g.model(), tmp_path).module.walk()
     layers = [type(op) for op in body if isinstance(op, (Conv2dOp, DenseOp, RequantizeOp))]
     assert layers == [DenseOp, RequantizeOp, DenseOp]
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.3, 0.7])
+def test_products_that_round_to_a_tie(scale: float, tmp_path: Path) -> None:
+    """5 * float32(0.1) lies above 1/2; as a float32 product it is 1/2, and rounds to 0."""
+    g = Graph()
+    x = g.input([2, 2, 8, 8], TensorProto.UINT8)
+    y = g.add(
+        "QLinearConv", x, np.float32(scale), np.uint8(0), random_trits(8, 2, 1, 1), np.float32(1), np.int8(0),
+        np.float32(1), np.uint8(60),
+    )  # fmt: skip
+    flat = g.add("Reshape", y, np.array([2, 512]))
+    y = g.add(
+        "QLinearMatMul", flat, np.float32(scale), np.uint8(60), random_trits(512, 6), np.float32(1), np.int8(0),
+        np.float32(1), np.uint8(128),
+    )  # fmt: skip
+    model = g.output(y, kind=TensorProto.UINT8).model()
+    images = np.random.default_rng(0).integers(0, 160, (64, 2, 8, 8)).astype(np.uint8)
+    check(model, images, tmp_path, exact=True)
