@@ -40,10 +40,24 @@ _ADVICE: Final = {
     **dict.fromkeys(
         ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LRN"), _NORM
     ),
-    **dict.fromkeys(("Slice", "Split", "Gather", "Pad", "Tile", "Expand", "DepthToSpace", "Resize"), _MOVES),
+    **dict.fromkeys(("Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace", "Resize"), _MOVES),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), _RECURRENT),
+    "Pad": (
+        "padding stands outside of a convolution or pooling",
+        "give the padding to that node: its pads or auto_pad",
+    ),
     "ConvTranspose": ("transposed convolutions are not supported", "use a convolution, or move it out of the model"),
 }
+
+
+SHAPED: Final = frozenset(
+    {"Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
+    | {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "ReduceMean", "ReduceMax", "ReduceSum"}
+    | {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "ArgMax", "TopK"}
+    | {"Slice", "Split", "Gather", "Pad", "Tile", "Expand", "DepthToSpace", "SpaceToDepth", "Resize"}
+    | {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+)
+"""Operators whose result has another shape than their operand."""
 
 
 def unsupported(node: ir.Node) -> Refusal:
