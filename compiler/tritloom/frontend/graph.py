@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from ..ir.store import trits_hash
 from .constants import Constant, constant_of
-from .ternary import Scale, SourceKey, TernarySource
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
 _TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", *_RESHAPES})
@@ -36,8 +34,6 @@ class Graph:
     token: ir.Value
     states: tuple[State, ...] = ()
     constants: dict[ir.Value, Constant] = field(default_factory=dict)
-    facts: dict[SourceKey, tuple[Scale, str]] = field(default_factory=dict)
-    """Stored scale and hash of the matrices read so far: a large one is read once."""
     residues: dict[ir.Value, ir.Value] = field(default_factory=dict)
     """Sums `w + (q - w)`, and the q that each stands for."""
 
@@ -106,17 +102,6 @@ class Graph:
         """The number that a value is, where it is a constant of one element."""
         constant = self.constant(value)
         return constant.scalar() if constant is not None and constant.size == 1 else None
-
-    def ternary_facts(self, source: TernarySource) -> tuple[Scale, str]:
-        """The scale of the stored values, and the hash of the trits.
-
-        Raises:
-            InputError: the values are not ternary, or not finite.
-        """
-        if source.key not in self.facts:
-            trits, scale = source.read()
-            self.facts[source.key] = scale, trits_hash(trits)
-        return self.facts[source.key]
 
     def operands(self, node: ir.Node) -> list[ir.Value]:
         """Inputs that are given, resolved."""

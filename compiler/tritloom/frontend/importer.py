@@ -16,11 +16,12 @@ from ..ir.mlir import ModuleOp, SSAValue, VerifyException
 from ..ir.store import WeightStore
 from .contrib import lower_contrib
 from .emitter import Emitter
+from .facts import Facts
 from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
 from .patterns.embedding import EmbeddingMatch
 from .reader import infer_shapes, read_model
-from .recognise import Cover, in_order, recognise, roots
+from .recognise import Cover, check, in_order, recognise, roots
 from .residues import find_residues
 from .states import find_token, forget_shapes, pair_states, pin_dimensions
 
@@ -64,10 +65,12 @@ def import_onnx(path: Path) -> Imported:
     find_residues(graph)
     graph.states = pair_states(graph, metadata)
     fold_time = time.perf_counter()
-    cover = recognise(graph)
-    recognise_time = time.perf_counter()
-    _check_tokens(metadata, cover)
-    module, emitter = _emit(graph, cover)
+    with Facts() as facts:
+        cover = recognise(graph, facts)
+        check(graph, cover, facts)
+        recognise_time = time.perf_counter()
+        _check_tokens(metadata, cover)
+        module, emitter = _emit(graph, cover, facts)
     operations = len(emitter.model.body.block.ops)
     stages = [
         Stage("fold-constants", fold_time - start, nodes, left),
@@ -130,9 +133,9 @@ def _fold(graph: Graph) -> tuple[Graph, int]:
     return graph, len(graph.model.graph) - folded
 
 
-def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
+def _emit(graph: Graph, cover: Cover, facts: Facts) -> tuple[ModuleOp, Emitter]:
     try:
-        return _emit_verified(graph, cover)
+        return _emit_verified(graph, cover, facts)
     except VerifyException as error:
         raise InputError(
             f"the model does not fit the compiler's form: {str(error).splitlines()[0]}",
@@ -140,8 +143,8 @@ def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
         ) from error
 
 
-def _emit_verified(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
-    emitter = Emitter(graph)
+def _emit_verified(graph: Graph, cover: Cover, facts: Facts) -> tuple[ModuleOp, Emitter]:
+    emitter = Emitter(graph, facts)
     values: dict[ir.Value, SSAValue] = {}
     wanted = roots(graph)
     for match in in_order(cover, wanted):

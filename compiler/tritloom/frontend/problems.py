@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from ..errors import InputError
 from .contrib import MICROSOFT, QONNX
+from .not_ternary import NotTernary
 
 _REDUCTION = (
     "reductions exist only inside an RMSNorm and an absmax quantiser",
@@ -65,6 +66,7 @@ _ADVICE = {
         "export the model in float32 (weights and tables may be int8, float16, bfloat16)",
     ),
 }
+_HINT = "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again"
 _NAMED, _LINE = 6, 110
 """Nodes of one group that an error names, and how wide their lines are."""
 _UNKNOWN = (
@@ -104,7 +106,8 @@ def shape_text(value: ir.Value) -> str:
     return "[" + ", ".join(str(dim) if isinstance(dim, int) else dim.value or "?" for dim in value.shape) + "]"
 
 
-def _operator(node: ir.Node) -> str:
+def operator(node: ir.Node) -> str:
+    """Its type, with the domain where that is not onnx's own."""
     return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
 
 
@@ -126,19 +129,49 @@ def _block(group: Sequence[Refusal]) -> list[str]:
     names = [f"'{node_label(node)}' {shape_text(node.outputs[0]) if node.outputs else '[]'}" for node in nodes]
     words = [f"{name}," for name in names[:-1]] + names[-1:]
     more = [f"and {len(group) - _NAMED} more"] if len(group) > _NAMED else []
-    told = f"  {_operator(first.node)}{count}: {first.reason}"
+    told = f"  {operator(first.node)}{count}: {first.reason}"
     return [told, *_wrapped(words + more), f"    instead: {first.instead}"]
 
 
-def refusal_error(refusals: Sequence[Refusal]) -> InputError:
-    """One error that lists every operator and reason, with the nodes that they hold for."""
-    told = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
-    groups: dict[tuple[str, str, str], list[Refusal]] = {}
-    for refusal in told:
-        groups.setdefault((_operator(refusal.node), refusal.reason, refusal.instead), []).append(refusal)
-    noun = "node is" if len(told) == 1 else "nodes are"
-    lines = [line for group in groups.values() for line in _block(group)]
-    return InputError(
-        "\n".join([f"{len(told)} {noun} not supported:", *lines]),
-        "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again",
-    )
+class NotImported(InputError):
+    """All that keeps a model from being imported: nodes that no pattern takes, and what is wrong with constants."""
+
+    def __init__(self, refusals: Sequence[Refusal], errors: Sequence[InputError]) -> None:
+        self.refusals = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
+        self.errors = list(errors)
+        if not self.refusals and len(self.errors) == 1:
+            super().__init__(self.errors[0].message, self.errors[0].hint)
+            return
+        hints = list(dict.fromkeys(error.hint for error in self.errors))
+        only = hints[0] if len(hints) == 1 and not self.refusals else _HINT
+        super().__init__("\n".join([*self._nodes(), *self._constants()]), only)
+
+    def _nodes(self) -> list[str]:
+        """Every operator and reason, with the nodes that they hold for."""
+        if not self.refusals:
+            return []
+        noun = "node is" if len(self.refusals) == 1 else "nodes are"
+        lines = [line for group in groups(self.refusals) for line in _block(group)]
+        return [f"{len(self.refusals)} {noun} not supported:", *lines]
+
+    def _constants(self) -> list[str]:
+        """A line for every constant, up to a few."""
+        if not self.errors:
+            return []
+        noun = "constant is" if len(self.errors) == 1 else "constants are"
+        more = [f"  and {len(self.errors) - _NAMED} more"] if len(self.errors) > _NAMED else []
+        lines = [f"  {brief(error)}" for error in self.errors[:_NAMED]]
+        return [f"{len(self.errors)} {noun} not what the model needs:", *lines, *more]
+
+
+def groups(refusals: Sequence[Refusal]) -> list[list[Refusal]]:
+    """Refusals by operator and reason."""
+    found: dict[tuple[str, str, str], list[Refusal]] = {}
+    for refusal in refusals:
+        found.setdefault((operator(refusal.node), refusal.reason, refusal.instead), []).append(refusal)
+    return list(found.values())
+
+
+def brief(error: InputError) -> str:
+    """An error in one line."""
+    return error.brief if isinstance(error, NotTernary) else error.message.splitlines()[0]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from ..errors import InputError
+from .facts import Facts
 from .graph import Graph
 from .patterns import PATTERNS, Match, scale_of_a_pattern, unrounded_by
-from .problems import Refusal, refusal_error, shape_text, unsupported
+from .problems import NotImported, Refusal, shape_text, unsupported
 
 
 @dataclass
@@ -24,14 +25,14 @@ class Cover:
 
     matches: dict[ir.Value, Match] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
+    """Nodes that no pattern takes."""
+    errors: list[InputError] = field(default_factory=list)
+    """What is wrong with constants and inputs."""
 
 
-def recognise(graph: Graph) -> Cover:
-    """Cover everything that the outputs and states need.
-
-    Raises:
-        InputError: with the list of all nodes that no pattern takes.
-    """
+def recognise(graph: Graph, facts: Facts) -> Cover:
+    """Cover everything that the outputs and states need; what is covered begins to be read. What cannot be covered
+    is collected."""
     cover = Cover()
     run_time = _computed_at_run_time(graph)
     seen: set[ir.Value] = set()
@@ -42,9 +43,14 @@ def recognise(graph: Graph) -> Cover:
         if value in seen:
             continue
         seen.add(value)
-        found = _match(graph, value)
+        try:
+            found = _match(graph, value)
+        except InputError as error:
+            cover.errors.append(error)
+            continue
         if isinstance(found, Match):
             cover.matches[value] = found
+            found.large(facts)
             queue.extend(reversed(found.inputs))
         elif found.node not in refused:
             refused.add(found.node)
@@ -53,9 +59,24 @@ def recognise(graph: Graph) -> Cover:
             queue.extend(
                 operand for operand in operands if operand in run_time and not scale_of_a_pattern(graph, operand)
             )
-    if cover.refusals:
-        raise refusal_error(_causes(graph, cover.refusals))
+    cover.refusals = _causes(graph, cover.refusals)
     return cover
+
+
+def check(graph: Graph, cover: Cover, facts: Facts) -> None:
+    """Wait for the constants of what is covered.
+
+    Raises:
+        NotImported: with all nodes that no pattern takes, and all constants that are not what they should be.
+    """
+    errors = {error.message: error for error in cover.errors}
+    for match in cover.matches.values():
+        try:
+            match.check(graph, facts)
+        except InputError as error:
+            errors.setdefault(error.message, error)
+    if cover.refusals or errors:
+        raise NotImported(cover.refusals, list(errors.values()))
 
 
 def _causes(graph: Graph, refusals: list[Refusal]) -> list[Refusal]:
