@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -136,7 +136,11 @@ def _block(group: Sequence[Refusal]) -> list[str]:
 class NotImported(InputError):
     """All that keeps a model from being imported: nodes that no pattern takes, and what is wrong with constants."""
 
-    def __init__(self, refusals: Sequence[Refusal], errors: Sequence[InputError]) -> None:
+    def __init__(
+        self, refusals: Sequence[Refusal], errors: Sequence[InputError], recognised: Mapping[str, str]
+    ) -> None:
+        self.recognised = recognised
+        """Labels of the nodes that were recognised, and as what."""
         self.refusals = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
         self.errors = list(errors)
         if not self.refusals and len(self.errors) == 1:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from .facts import Facts
 from .graph import Graph
 from .patterns import PATTERNS, Match, scale_of_a_pattern, unrounded_by
-from .problems import NotImported, Refusal, shape_text, unsupported
+from .problems import NotImported, Refusal, node_label, shape_text, unsupported
 
 
 @dataclass
@@ -24,6 +24,8 @@ class Cover:
     """For every value that is needed, the match that computes it."""
 
     matches: dict[ir.Value, Match] = field(default_factory=dict)
+    patterns: dict[ir.Value, str] = field(default_factory=dict)
+    """Names of the patterns that matched."""
     refusals: list[Refusal] = field(default_factory=list)
     """Nodes that no pattern takes."""
     errors: list[InputError] = field(default_factory=list)
@@ -44,12 +46,12 @@ def recognise(graph: Graph, facts: Facts) -> Cover:
             continue
         seen.add(value)
         try:
-            found = _match(graph, value)
+            found, pattern = _match(graph, value)
         except InputError as error:
             cover.errors.append(error)
             continue
         if isinstance(found, Match):
-            cover.matches[value] = found
+            cover.matches[value], cover.patterns[value] = found, pattern
             found.large(facts)
             queue.extend(reversed(found.inputs))
         elif found.node not in refused:
@@ -76,7 +78,10 @@ def check(graph: Graph, cover: Cover, facts: Facts) -> None:
         except InputError as error:
             errors.setdefault(error.message, error)
     if cover.refusals or errors:
-        raise NotImported(cover.refusals, list(errors.values()))
+        found = {
+            node_label(node): cover.patterns[value] for value, match in cover.matches.items() for node in match.nodes
+        }
+        raise NotImported(cover.refusals, list(errors.values()), found)
 
 
 def _causes(graph: Graph, refusals: list[Refusal]) -> list[Refusal]:
@@ -111,16 +116,20 @@ def _computed_at_run_time(graph: Graph) -> set[ir.Value]:
     return found - graph.constants.keys()
 
 
-def _match(graph: Graph, value: ir.Value) -> Match | Refusal:
+def _match(graph: Graph, value: ir.Value) -> tuple[Match | Refusal, str]:
+    """What computes a value, and the name of the pattern; or why nothing does."""
     first: Refusal | None = None
     for pattern in PATTERNS:
         found = pattern.match(graph, value)
         if isinstance(found, Match):
-            return found
+            return found, pattern.name
         first = first or found
+    return (_unmatched(graph, value) if first is None else first), ""
+
+
+def _unmatched(graph: Graph, value: ir.Value) -> Refusal:
+    """Why nothing computes a value."""
     node = value.producer()
-    if first is not None:
-        return first
     if node is None and value in graph.constants:
         raise InputError(
             f"constant '{value.name}' {shape_text(value)} is used as a vector",

@@ -66,4 +66,5 @@ def match(graph: Graph, value: ir.Value) -> EmbeddingMatch | Refusal | None:
         )
     if value.dtype != ir.DataType.FLOAT:
         return Refusal(gather, "its result is not float32", "cast the embedding to float32 before using it")
-    return EmbeddingMatch(value, (), (gather,), constant)
+    nodes = (gather,) if (outer := value.producer()) is None or outer is gather else (gather, outer)
+    return EmbeddingMatch(value, (), nodes, constant)
