@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import quantise
 from .console import emit, emit_json, grouped, megabytes, show, table, working
 from .options import Debug, Json, Model
 from .problems import INPUT_AT_FAULT
+from .quantise import Activations, Calibration, Ternarise
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,6 +27,15 @@ if TYPE_CHECKING:
 def inspect(
     model: Model,
     nodes: Annotated[bool, typer.Option("--nodes", help="A row for every ONNX node: what it became.")] = False,
+    ternarise: Ternarise = None,
+    quantise_activations: Activations = False,
+    calibration: Calibration = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="Tokenizer of the text, if not beside the model."
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -34,16 +47,20 @@ def inspect(
     """
     from tritloom.survey import survey
 
-    with working(f"reading {model.name}"):
-        found = survey(model)
+    with working(f"reading {model.name}"), TemporaryDirectory(prefix="tritloom-inspect-") as scratch:
+        wish = quantise.Wish(ternarise, quantise_activations, calibration, tokenizer)
+        with quantise.quantised(model, wish, Path(scratch) / model.name) as changes:
+            found = replace(survey(model if changes is None else changes.file), model=model)
     if as_json:
-        emit_json(to_json(found))
+        emit_json(to_json(found) | ({} if changes is None else {"quantised": changes.to_json() | {"model": None}}))
     elif nodes:
         show(table(("node", "operator", "became"), [(n.name, n.operator, n.became) for n in found.nodes]))
     else:
-        show(*tables(found))
+        show(*(quantise.tables(changes) if changes is not None else []), *tables(found))
         if found.supported:
             emit(summary(found))
+        if changes is not None:
+            emit(quantise.sentences(changes))
     if not found.supported:
         raise typer.Exit(INPUT_AT_FAULT)
 

@@ -56,7 +56,15 @@ def import_onnx(path: Path) -> Imported:
     Raises:
         InputError: the file is no such model; the message says what is wrong and the hint what to do.
     """
-    model = read_model(path)
+    return import_model(read_model(path))
+
+
+def import_model(model: ir.Model) -> Imported:
+    """The same of a model that has been read; it is changed.
+
+    Raises:
+        InputError: it is no decoding step that can be imported.
+    """
     metadata = dict(model.metadata_props)
     graph = _prepare(model)
     nodes = len(graph.model.graph)
