@@ -56,7 +56,13 @@ _ADVICE = {
         "it has act-order indices (g_idx), or sizes that do not fit",
         "quantise in the order of the inputs, without g_idx",
     ),
-    "Tanh": ("the vector unit has no such function", "write it as 2*Sigmoid(2*x) - 1"),
+    "GRU": (
+        "it is no plain GRU of one step",
+        "export one position, forward, with the default activations, constant weights and the state as an input",
+    ),
+    **dict.fromkeys(
+        ("LSTM", "RNN"), ("it is not written out", "export its cell, with products, Sigmoid and Tanh, and its states")
+    ),
     "Gather": (
         "only rows of a constant table, picked by the token, can be gathered",
         "move other look-ups out of the model",
