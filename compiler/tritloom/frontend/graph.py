@@ -10,7 +10,7 @@ import onnx_ir as ir
 from .constants import Constant, constant_of
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
-_TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", *_RESHAPES})
+_TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", "Gather", *_RESHAPES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,18 @@ class Graph:
             return source.dtype is not None and source.dtype == result.dtype
         if node.op_type == "Dropout":
             return len(node.inputs) < 3 or node.inputs[2] is None
+        if node.op_type == "Gather" and not self._takes_the_only_one(node):
+            return False
         width = self.width(source)
         return width is not None and width == self.width(result)
+
+    def _takes_the_only_one(self, gather: ir.Node) -> bool:
+        """Whether a Gather picks index 0 of an axis of length 1: the one position."""
+        source, index = gather.inputs[0], self.constant(gather.inputs[1])
+        shape = self.shape(source) if source is not None and source not in self.constants else None
+        if not shape or index is None or index.size != 1:
+            return False
+        return shape[int_attribute(gather, "axis", 0)] == 1 and int(index.scalar()) in (0, -1)
 
     def producer(self, value: ir.Value, *op_types: str) -> ir.Node | None:
         """The node that computes a value, where it is one of `op_types` of the default domain."""

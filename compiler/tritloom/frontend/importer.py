@@ -20,10 +20,12 @@ from .facts import Facts
 from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
 from .patterns.embedding import EmbeddingMatch
+from .problems import NotImported, unsupported
 from .reader import infer_shapes, read_model
 from .recognise import Cover, check, in_order, recognise, roots
 from .residues import find_residues
 from .states import find_token, forget_shapes, pair_states, pin_dimensions
+from .steps import is_loop, to_step
 
 _TOKEN_KEYS: Final = ("tritloom.bos_token_id", "tritloom.eos_token_id")
 
@@ -65,8 +67,8 @@ def import_model(model: ir.Model) -> Imported:
     Raises:
         InputError: it is no decoding step that can be imported.
     """
-    metadata = dict(model.metadata_props)
     graph = _prepare(model)
+    metadata = dict(model.metadata_props)
     nodes = len(graph.model.graph)
     start = time.perf_counter()
     graph, left = _fold(graph)
@@ -110,7 +112,10 @@ def _check_tokens(metadata: Mapping[str, str], cover: Cover) -> None:
 
 
 def _prepare(model: ir.Model) -> Graph:
-    """Rewrite other domains, pin the inputs to one position, and know every shape."""
+    """Make a step of the model, rewrite other domains, pin the inputs to one position, and know every shape."""
+    to_step(model)
+    if loops := [unsupported(node) for node in model.graph if is_loop(node)]:
+        raise NotImported(loops, [], {})
     lower_contrib(model)
     token = find_token(model)
     pinned = pin_dimensions(model, token)

@@ -24,6 +24,10 @@ _MOVES_DATA = (
     "use Split or Slice with constant bounds on the last axis, or move it out of the model",
 )
 _CONTROL_FLOW = ("control flow", "export one decoding step with explicit state inputs and outputs")
+_NO_SEQUENCE = (
+    "it does not go once over the positions of a sequence, with states that are inputs or start at zero",
+    "leave the number of positions symbolic and start the states at zero, or export one decoding step",
+)
 _NO_FUNCTION = (
     "the vector unit has no such function",
     "use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
@@ -45,7 +49,8 @@ _ADVICE = {
     **dict.fromkeys(
         ("Concat", "Transpose", "Where", "GatherElements", "GatherND", "ScatterND", "Pad", "Tile"), _MOVES_DATA
     ),
-    **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _CONTROL_FLOW),
+    **dict.fromkeys(("If", "SequenceMap"), _CONTROL_FLOW),
+    **dict.fromkeys(("Loop", "Scan"), _NO_SEQUENCE),
     **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
     **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
     **dict.fromkeys(("LayerNormalization", "BatchNormalization", "GroupNormalization"), _OTHER_NORM),
