@@ -24,7 +24,7 @@ from .problems import NotImported, unsupported
 from .reader import infer_shapes, read_model
 from .recognise import Cover, check, in_order, recognise, roots
 from .residues import find_residues
-from .states import find_token, forget_shapes, pair_states, pin_dimensions
+from .states import check_positions, find_token, forget_shapes, pair_states, pin_dimensions
 from .steps import is_loop, to_step
 
 _TOKEN_KEYS: Final = ("tritloom.bos_token_id", "tritloom.eos_token_id")
@@ -114,6 +114,7 @@ def _check_tokens(metadata: Mapping[str, str], cover: Cover) -> None:
 def _prepare(model: ir.Model) -> Graph:
     """Make a step of the model, rewrite other domains, pin the inputs to one position, and know every shape."""
     to_step(model)
+    check_positions(model)
     if loops := [unsupported(node) for node in model.graph if is_loop(node)]:
         raise NotImported(loops, [], {})
     lower_contrib(model)
