@@ -72,7 +72,6 @@ def import_model(model: ir.Model) -> Imported:
     nodes = len(graph.model.graph)
     start = time.perf_counter()
     graph, left = _fold(graph)
-    find_residues(graph)
     graph.states = pair_states(graph, metadata)
     fold_time = time.perf_counter()
     with Facts() as facts:
@@ -134,12 +133,14 @@ def _unknown_shapes(model: ir.Model) -> int:
 
 def _fold(graph: Graph) -> tuple[Graph, int]:
     """Fold, and again while what was folded makes more shapes known. Returns how many nodes are left, too."""
+    find_residues(graph)
     folded = fold_constants(graph)
     unknown = _unknown_shapes(graph.model)
     while folded and unknown:
         store_folded(graph)
         model = infer_shapes(graph.model)
         graph = Graph(model, find_token(model))
+        find_residues(graph)
         folded = fold_constants(graph)
         before, unknown = unknown, _unknown_shapes(model)
         if unknown >= before:
