@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .graph import float_attribute, input_at, int_attribute, static_shape
 from .gru import write_out_gru
+from .quantised_table import quantised_table
 
 MICROSOFT: Final = "com.microsoft"
 QONNX: Final = frozenset({"onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"})
@@ -115,6 +116,19 @@ def _mat_mul_bits(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | Non
     return {0: product if bias is None else builder.add("Add", product, bias)}
 
 
+def _gather_quantised(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """A row of a table of floats, computed when it is asked for."""
+    table, index = quantised_table(node), input_at(node, 1)
+    if table is None or index is None:
+        return None
+    shape = ir.Shape((table.codes.shape[0], table.columns))
+    name = f"{table.codes.name}.dequantised"
+    lazy = ir.LazyTensor(lambda: ir.tensor(table.floats()), dtype=ir.DataType.FLOAT, shape=shape, name=name)
+    value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape, const_value=lazy)
+    builder.graph.register_initializer(value)
+    return {0: builder.add("Gather", value, index, axis=0)}
+
+
 def _same_shape(builder: _Builder, node: ir.Node) -> None:
     """A quantiser's result is like its operand."""
     source, result = input_at(node, 0), node.outputs[0]
@@ -129,6 +143,7 @@ _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip_norm,
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     (MICROSOFT, "MatMulNBits"): _mat_mul_bits,
+    (MICROSOFT, "GatherBlockQuantized"): _gather_quantised,
     ("", "GRU"): write_out_gru,
     **{(domain, op): _same_shape for domain in QONNX for op in ("Quant", "IntQuant", "BipolarQuant")},
 }

@@ -33,7 +33,7 @@ from .tables import in_format
 from .ternary import TernarySource
 
 _LONGEST_HINT = 24
-_SUFFIXES = (".weight", ".trits")
+_SUFFIXES = (".dequantised", ".weight", ".trits")
 
 
 class Emitter:

@@ -41,6 +41,10 @@ _QUANTISER = (
     "quantised activations exist only between an absmax quantiser and a ternary product",
     "quantise per token: s = 127/max|x|, q = clamp(round(x*s), -128, 127), in front of every ternary product",
 )
+_LAYER_NORM = (
+    "it subtracts a mean, for which the engine has no operation",
+    "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain",
+)
 _OTHER_NORM = ("this normalisation is not supported", "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain")
 
 _ADVICE = {
@@ -53,13 +57,18 @@ _ADVICE = {
     **dict.fromkeys(("Loop", "Scan"), _NO_SEQUENCE),
     **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
     **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
-    **dict.fromkeys(("LayerNormalization", "BatchNormalization", "GroupNormalization"), _OTHER_NORM),
+    **dict.fromkeys(("BatchNormalization", "GroupNormalization", "InstanceNormalization"), _OTHER_NORM),
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "QLinearMatMul", "MultiThreshold"), _FEED_FORWARD),
     **dict.fromkeys(("QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear"), _QUANTISER),
     **dict.fromkeys(("Quant", "IntQuant", "BipolarQuant", "Trunc"), _QUANTISER),
     "MatMulNBits": (
         "it has act-order indices (g_idx), or sizes that do not fit",
         "quantise in the order of the inputs, without g_idx",
+    ),
+    "LayerNormalization": _LAYER_NORM,
+    "GatherBlockQuantized": (
+        "its sizes do not fit, or its blocks do not lie along the rows",
+        "quantise the rows of the table, in blocks of their columns, with constant float32 scales",
     ),
     "GRU": (
         "it is no plain GRU of one step",

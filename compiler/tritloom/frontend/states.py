@@ -56,9 +56,18 @@ def find_token(model: ir.Model) -> ir.Value:
     if not tokens:
         raise InputError(
             f"the model has no integer token input (its inputs: {_describe(inputs) or 'none'})",
-            f"{_ACCEPTED}; export input_ids, not embeddings",
+            f"{_ACCEPTED}; export input_ids, not embeddings{_table_instead(inputs)}",
         )
     return tokens[0]
+
+
+def _table_instead(inputs: Sequence[ir.Value]) -> str:
+    """How to feed vectors of floats: as the rows of a table."""
+    vectors = [value for value in inputs if value.shape is not None and len(value.shape) and _is_state(value)]
+    if not vectors or not isinstance(vectors[0].shape[-1] if vectors[0].shape else None, int):
+        return ""
+    length = vectors[0].shape[-1] if vectors[0].shape else 0
+    return f"; or feed '{vectors[0].name}' by a table: Gather(rows [N, {length}], row) in its place, row an integer"
 
 
 def _positions(value: ir.Value) -> InputError:

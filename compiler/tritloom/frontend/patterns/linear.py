@@ -151,7 +151,7 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
         return Refusal(node, "its weights are computed in a way that is not recognised", _WEIGHTS_INSTEAD)
     if codes is None:
         reason = "its activations are float: no absmax quantiser is in front of it"
-        return Refusal(node, reason, _INSTEAD, blames=inner)
+        return Refusal(node, reason, f"{_INSTEAD}; or let --quantise-activations do so", blames=inner)
     if matrix.source.cols > _LONGEST_SUM:
         return Refusal(node, f"{matrix.source.cols} inputs overflow an exact sum (at most {_LONGEST_SUM})", "split it")
     if isinstance(bias := _bias(graph, node), Refusal):
