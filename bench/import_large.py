@@ -106,30 +106,33 @@ class Watch:
 
 
 def measure(path: Path) -> None:
-    """Import once and print seconds, the peak of anonymous memory, and what was there before."""
+    """Import once and print seconds, those of the processors, the peak of anonymous memory, and what was there before."""
     before = anonymous_bytes()
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     with Watch() as watch:
         imported = import_onnx(path)
     seconds = time.perf_counter() - start
     assert imported.module is not None
-    print(seconds, watch.peak, before)
+    print(seconds, time.process_time() - busy, watch.peak, before)
 
 
-def import_once(path: Path) -> tuple[float, float, float]:
+def import_once(path: Path) -> list[float]:
     command = [sys.executable, __file__, "--measure", str(path)]
-    seconds, peak, before = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(seconds), float(peak), float(before)
+    return [
+        float(figure) for figure in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    ]
 
 
 def report(name: str, path: Path) -> None:
     import_once(path)  # file cache
     runs = [import_once(path) for _ in range(RUNS)]
     seconds = sorted(run[0] for run in runs)
-    peak, before = max(run[1] for run in runs), max(run[2] for run in runs)
+    busy, peak, before = (statistics.median(run[1] for run in runs), *(max(run[k] for run in runs) for k in (2, 3)))
     data = sum(file.stat().st_size for file in path.parent.iterdir())
     print(f"import {name} ({data / 1e9:.2f} GB): {statistics.median(seconds):.2f} s", end=" ")
-    print(f"(measured, {seconds[0]:.2f} to {seconds[-1]:.2f} over {RUNS} runs),", end=" ")
+    print(
+        f"(measured, {seconds[0]:.2f} to {seconds[-1]:.2f} over {RUNS} runs), {busy:.2f} s of the processors,", end=" "
+    )
     print(f"anonymous memory {peak / 2**20:.0f} MiB at most, of which {before / 2**20:.0f} MiB were there before")
 
 
