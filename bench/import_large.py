@@ -106,7 +106,7 @@ class Watch:
 
 
 def measure(path: Path) -> None:
-    """Import once and print seconds, those of the processors, the peak of anonymous memory, and what was there before."""
+    """Import once; print seconds, those of the processors, the peak of anonymous memory, and what was there before."""
     before = anonymous_bytes()
     start, busy = time.perf_counter(), time.process_time()
     with Watch() as watch:

@@ -56,18 +56,34 @@ def find_token(model: ir.Model) -> ir.Value:
     if not tokens:
         raise InputError(
             f"the model has no integer token input (its inputs: {_describe(inputs) or 'none'})",
-            f"{_ACCEPTED}; export input_ids, not embeddings{_table_instead(inputs)}",
+            f"{_ACCEPTED}; export input_ids, not embeddings",
         )
     return tokens[0]
 
 
-def _table_instead(inputs: Sequence[ir.Value]) -> str:
-    """How to feed vectors of floats: as the rows of a table."""
-    vectors = [value for value in inputs if value.shape is not None and len(value.shape) and _is_state(value)]
-    if not vectors or not isinstance(vectors[0].shape[-1] if vectors[0].shape else None, int):
-        return ""
-    length = vectors[0].shape[-1] if vectors[0].shape else 0
-    return f"; or feed '{vectors[0].name}' by a table: Gather(rows [N, {length}], row) in its place, row an integer"
+def is_step(model: ir.Model) -> bool:
+    """Whether a model is a decoding step of a language model: its metadata names states, or it takes a token.
+
+    A model of float32, uint8 or int8 inputs is a feed-forward net; a uint8 input that picks rows of a table is a token.
+    """
+    if STATES_KEY in model.metadata_props:
+        return True
+    initializers = set(model.graph.initializers.values())
+    inputs = [value for value in model.graph.inputs if value not in initializers]
+    wide = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.INT16)
+    return any(value.dtype in wide or _picks_rows(value) for value in inputs)
+
+
+def _picks_rows(value: ir.Value) -> bool:
+    """Whether a value goes, cast or reshaped, into the indices of a Gather."""
+    queue = [value]
+    while queue:
+        for node, index in queue.pop().uses():
+            if node.op_type.startswith("Gather") and index == 1:
+                return True
+            if node.op_type in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Clip"):
+                queue.append(node.outputs[0])
+    return False
 
 
 def _positions(value: ir.Value) -> InputError:
