@@ -228,7 +228,7 @@ def test_every_unsupported_operator_is_listed(tmp_path: Path) -> None:
         "  Exp: the vector unit has no such function",
         "    'node_Exp_2' [1, 8]",
         "    instead: use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
-        "  LayerNormalization: this normalisation is not supported",
+        "  LayerNormalization: it subtracts a mean, for which the engine has no operation",
         "    'node_LayerNormalization_5' [1, 8]",
         "    instead: use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain",
     ]
@@ -269,7 +269,8 @@ def test_a_product_behind_a_refused_function_is_told(tmp_path: Path) -> None:
         "2 nodes are not supported:",
         "  Gemm: its activations are float: no absmax quantiser is in front of it",
         "    'node_Gemm_3' [1, 8]",
-        "    instead: put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s",
+        "    instead: put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s;"
+        " or let --quantise-activations do so",
         "  Erf: the vector unit has no such function",
         "    'node_Erf_1' [1, 8]",
         "    instead: use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
@@ -314,7 +315,8 @@ def test_float_activations(tmp_path: Path) -> None:
     assert only_block(net, tmp_path) == [
         "  Gemm: its activations are float: no absmax quantiser is in front of it",
         "    'node_Gemm_2' [1, 8]",
-        "    instead: put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s",
+        "    instead: put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s;"
+        " or let --quantise-activations do so",
     ]
 
 

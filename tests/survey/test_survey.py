@@ -111,10 +111,24 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = out.splitlines()
     assert lines[0] == "lm.onnx (opset 25)"
     assert "h               1  float  [1, 16]  state, new value in h_next" in lines
-    assert "tern.quantize_absmax       6      16" in lines
+    assert "tern.quantize_absmax       6  16xi8" in lines
     assert "Gemm            7  tern.dot, tern.dequantize" in lines
     assert lines[-2].startswith("2,432 ternary weights, ")
     assert "1 states of 16 floats" in lines[-2]
+
+
+@pytest.mark.parametrize("form", ["qonnx", "integer"])
+def test_a_feed_forward_net(form: str, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = repository / "tests" / "fixtures" / "feedforward" / f"mlp.{form}.onnx"
+    found = survey(path)
+    assert found.supported
+    assert not found.is_step
+    assert [(weight.rows, weight.cols) for weight in found.weights] == [(12, 16), (10, 12), (4, 10)]
+    assert sum(one.count for one in found.quantisers) >= 2
+    assert {"tern.dense", "tern.scores"} <= found.operations.keys()
+    assert not [node for node in found.nodes if node.became == "nothing: no output needs it"]
+    assert main(["inspect", str(path)]) == 0
+    assert capsys.readouterr().out.endswith("those of a feed-forward net stay on the chip.\n")
 
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,9 +70,9 @@ def to_json(found: Survey) -> dict[str, Any]:
     figures = {
         "supported": found.supported,
         "ternary_weights": found.ternary_weights,
-        "bits_per_weight": round(found.packed_bits, 4),
+        "bits_per_weight": round(found.packed_bits, 4) if found.is_step else None,
         "entropy_bits": round(found.entropy_bits, 4),
-        "bytes_per_token": found.bytes_per_token(),
+        "bytes_per_token": found.bytes_per_token() if found.is_step else None,
     }
     return {**asdict(found), "model": str(found.model), **figures}
 
@@ -137,10 +137,10 @@ def _span(low: float, high: float) -> str:
 
 
 def _activations(found: Survey) -> RenderableType | None:
-    rows = [(one.operation, one.count, one.length) for one in found.quantisers]
+    rows = [(one.operation, one.count, one.codes) for one in found.quantisers]
     if not rows:
         return None
-    return table(("quantiser", "number", "length"), rows, title="Activation quantisers", right=" >>")
+    return table(("quantiser", "number", "codes"), rows, title="Activation quantisers", right=" >")
 
 
 def _operators(found: Survey) -> RenderableType:
@@ -159,6 +159,11 @@ def _refused(found: Survey) -> RenderableType | None:
 
 def summary(found: Survey) -> str:
     """The figures at the end."""
+    if not found.is_step:
+        bits = f"{found.entropy_bits:.2f} bits of information each"
+        return (
+            f"{grouped(found.ternary_weights)} ternary weights, {bits}; those of a feed-forward net stay on the chip."
+        )
     parts = found.bytes_per_token()
     detail = ", ".join(f"{megabytes(size)} {name}" for name, size in parts.items() if size)
     states = f"{len(found.states)} states of {grouped(sum(state.size for state in found.states))} floats. "

@@ -13,7 +13,7 @@ from ..frontend import Imported, import_onnx
 from ..frontend.problems import NotImported, brief, groups, node_label, operator, shape_text
 from ..frontend.reader import read_model
 from ..ir import tern
-from ..ir.mlir import Operation, TensorType, i8
+from ..ir.mlir import Operation
 from .constants import Table, Weight, entropy, tables, vector_floats, weights
 from .nodes import Node, fates, made_of
 
@@ -40,10 +40,10 @@ class State:
 
 @dataclass(frozen=True)
 class Quantiser:
-    """Operations that make codes: the operation, the length of its vector, and how many there are."""
+    """Operations that make codes: the operation, the shape and type of its codes, and how many there are."""
 
     operation: str
-    length: int
+    codes: str
     count: int
 
 
@@ -80,6 +80,11 @@ class Survey:
     def supported(self) -> bool:
         """Whether the model can be imported."""
         return not self.refused
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a decoding step, whose weights are read for every token."""
+        return bool(self.tables or self.states)
 
     @property
     def ternary_weights(self) -> int:
@@ -132,7 +137,7 @@ def _interface(model: ir.Model) -> tuple[int, list[Value], list[Value]]:
 
 def _imported(path: Path, model: ir.Model, imported: Imported) -> Survey:
     module = imported.module
-    operations = [op for top in module.ops if isinstance(top, tern.ModelOp) for op in top.walk() if op is not top]
+    operations = [op for top in module.ops if top.regions for op in top.walk() if op is not top]
     states = [state for top in module.ops if isinstance(top, tern.ModelOp) for state in top.states]
     return Survey(
         path,
@@ -144,19 +149,18 @@ def _imported(path: Path, model: ir.Model, imported: Imported) -> Survey:
         vector_floats(module),
         [State(state.input.data, state.output.data, state.size.data) for state in states],
         _quantisers(operations),
-        dict(Counter(op.name for op in operations if not isinstance(op, tern.ReturnOp)).most_common()),
+        dict(Counter(op.name for op in operations if op.results).most_common()),
         imported.near_ties,
     )
 
 
 def _quantisers(operations: Sequence[Operation]) -> list[Quantiser]:
-    """Operations with codes among their results, whatever they are."""
-    found: Counter[tuple[str, int]] = Counter()
+    """Operations that quantise, of whatever kind of model."""
+    found: Counter[tuple[str, str]] = Counter()
     for op in operations:
-        for result in op.results:
-            if isinstance(result.type, TensorType) and result.type.element_type == i8:
-                found[op.name, result.type.get_shape()[-1]] += 1
-    return [Quantiser(name, length, count) for (name, length), count in found.items()]
+        if "quantize" in op.name and "dequantize" not in op.name:
+            found[op.name, str(op.results[0].type).removeprefix("tensor<").removesuffix(">")] += 1
+    return [Quantiser(name, codes, count) for (name, codes), count in found.items()]
 
 
 def _refused(path: Path, model: ir.Model, error: NotImported) -> Survey:
