@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import boards, compile_, doctor, estimate, export, passes, run, verify
+from . import boards, compile_, doctor, estimate, export, inspect, passes, run, verify
 from .options import Debug, Settings
 from .problems import exit_code, show
 
@@ -19,6 +19,7 @@ EPILOG = "Exit codes: 0 done, 1 failed, 2 the input is at fault."
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
+    "inspect": inspect.inspect,
     "compile": compile_.compile_,
     "estimate": estimate.estimate,
     "verify": verify.verify,
