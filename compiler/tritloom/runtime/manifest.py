@@ -237,7 +237,7 @@ def _kernel(part: Fields) -> Kernel:
         vlnv=part.text("vlnv"),
         board=part.text("board"),
         part=part.text("part"),
-        family=part.choice("family", ("zynq", "zynqmp")),
+        family=part.choice("family", ("zynq", "zynqmp", "alveo")),
         clock_mhz=part.number("clock_mhz"),
         limits=Limits(*(limits.integer(name, low=1, high=2**31) for name in names)),
         args=tuple(

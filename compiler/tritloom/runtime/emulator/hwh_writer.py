@@ -80,7 +80,7 @@ def _clock_parameters(family: str, mhz: float) -> dict[str, object]:
     """The parameters of all four PL clocks that pynq looks for; only clock 0 is on."""
     found: dict[str, object] = {}
     for clock in range(4):
-        if family == "zynqmp":
+        if family != "zynq":
             reference = f"PSU__CRL_APB__PL{clock}_REF_CTRL__"
             found[f"PSU__FPGA_PL{clock}_ENABLE"] = int(clock == 0)
             found |= {reference + "DIVISOR0": 6, reference + "DIVISOR1": 1}
@@ -103,7 +103,7 @@ def _range(instance: str, bus: str, base: int, master: str) -> str:
 
 
 def _document(kernel: Kernel) -> str:
-    ps, version, master, irq, base, arch = _PS[kernel.family]
+    ps, version, master, irq, base, arch = _PS["zynq" if kernel.family == "zynq" else "zynqmp"]  # a card's kernel, too
     parameters = "".join(
         f'<PARAMETER NAME="{name}" VALUE="{value}"/>'
         for name, value in _clock_parameters(kernel.family, kernel.clock_mhz).items()
