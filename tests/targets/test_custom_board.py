@@ -58,14 +58,18 @@ def test_the_bundle_is_verified_without_the_file(bundle: Path) -> None:
 
 def test_the_model_is_lowered_for_the_bundles_board(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[CompilerContext] = []
-    monkeypatch.setattr("tritloom.verify.subject.run_passes", lambda module, passes, context, observers: seen.append(context))
+    monkeypatch.setattr(
+        "tritloom.verify.subject.run_passes", lambda module, passes, context, observers: seen.append(context)
+    )
     open_subject(bundle, None).lower_module(None, None)  # type: ignore[arg-type]
     assert seen[0].target == bundle_target(bundle)
 
 
 def test_a_second_model_for_the_same_board(bundle: Path, tmp_path: Path) -> None:
     compile_model(MODEL, str(bundle / "board.toml"), tmp_path / "second", overlay=bundle)
-    first, second = (json.loads((path / "manifest.json").read_text())["kernel"]["hash"] for path in (bundle, tmp_path / "second"))
+    first, second = (
+        json.loads((path / "manifest.json").read_text())["kernel"]["hash"] for path in (bundle, tmp_path / "second")
+    )
     assert first == second
 
 
@@ -73,11 +77,17 @@ def test_a_second_model_for_the_same_board(bundle: Path, tmp_path: Path) -> None
     ("old", "new", "message"),
     [
         ('name = "labboard"', 'name = "otherboard"', "is a kernel for labboard, not for otherboard"),
-        ("xck26-sfvc784-2LV-c", "xck26-sfvc784-2LV-i", "is a kernel for xck26-sfvc784-2LV-c, not for xck26-sfvc784-2LV-i"),
+        (
+            "xck26-sfvc784-2LV-c",
+            "xck26-sfvc784-2LV-i",
+            "is a kernel for xck26-sfvc784-2LV-c, not for xck26-sfvc784-2LV-i",
+        ),
         ("clock_mhz = 200.0", "clock_mhz = 220.0", "is a kernel for 200.0, not for 220.0"),
     ],
 )
-def test_an_overlay_for_another_board_is_refused(bundle: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_an_overlay_for_another_board_is_refused(
+    bundle: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
     text = (bundle / "board.toml").read_text(encoding="utf-8")
     assert old in text
     other = tmp_path / "other.toml"
