@@ -8,7 +8,7 @@ from typing import Final
 
 from ..errors import InputError
 from ..ir.kernel import KernelLimits
-from ..runtime.manifest import VLNV
+from ..runtime.kernel_manifest import VLNV
 from ..targets import Target
 
 SMALL_BITS: Final = 128
