@@ -36,7 +36,7 @@ from .passes import (
     run_passes,
 )
 from .report import Image, NetReportData, PassRow, ReportData, net_report_files, report_files
-from .targets import Target, load_target
+from .targets import BOARD_FILE, Target, load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
 
@@ -61,7 +61,7 @@ def _dumps(records: Sequence[PassRecord]) -> dict[str, str]:
     return {f"{index:02d}-{record.name}.mlir": record.text for index, record in enumerate(texts)}
 
 
-def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, Any]]:
+def _overlay_limits(folder: Path, target: Target) -> tuple[KernelLimits, dict[str, Any]]:
     """Limits and kernel manifest of an existing bundle, checked by the runtime's own reader."""
     from .runtime.bundle import Bundle
     from .runtime.errors import TritloomRuntimeError
@@ -71,11 +71,12 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
     except TritloomRuntimeError as error:
         raise InputError(f"--overlay {folder}: {error.message}", error.hint) from error
     kernel = json.loads((folder / "manifest.json").read_text())["kernel"]
-    if kernel["board"] != board:
-        raise InputError(
-            f"--overlay {folder} is a kernel for {kernel['board']}, not for {board}",
-            f"Compile with --board {kernel['board']}.",
-        )
+    for field, wanted in (("board", target.name), ("part", target.part), ("clock_mhz", target.clock_mhz)):
+        if kernel[field] != wanted:
+            raise InputError(
+                f"--overlay {folder} is a kernel for {kernel[field]}, not for {wanted}",
+                f"Compile with --board {folder / BOARD_FILE}.",
+            )
     limits = {key: value for key, value in kernel["limits"].items() if key != "slices"}
     return KernelLimits(**limits), kernel
 
@@ -195,7 +196,7 @@ def compile_model(
     target = load_target(board)
     if stop_after is None:
         check_output(output, force)
-    limits, kernel = _overlay_limits(overlay, target.name) if overlay is not None else (None, None)
+    limits, kernel = _overlay_limits(overlay, target) if overlay is not None else (None, None)
     if limits is not None:
         _check_options(limits, lanes, batch)
     imported = import_onnx(model)
