@@ -39,10 +39,6 @@ def device_argument(device: Device) -> Literal["emulated"] | None:
     return None if on_board else "emulated"
 
 
-def _label(device: str | None) -> str:
-    return "measured on board" if device is None else "simulated on the emulated device"
-
-
 def generate(
     bundle: Bundle,
     prompt: Annotated[str, typer.Option(help="Text to continue.")],
@@ -85,12 +81,12 @@ def generate(
                 "text": result.text,
                 "tokens": [int(token) for token in result.tokens],
                 "tokens_per_second": round(speed, 2),
-                "label": _label(where),
+                "label": session.label,
             }
         )
         return
     echo.write("\n" if result.text is not None else f" {' '.join(map(str, result.tokens))}\n")
-    note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({_label(where)})")
+    note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({session.label})")
 
 
 def token_ids(text: str) -> list[int]:
