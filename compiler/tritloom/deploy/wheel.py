@@ -28,18 +28,13 @@ Generator: tritloom
 Root-Is-Purelib: true
 Tag: py3-none-any
 """
-_LEFT_OUT = {"ruff.toml"}
 
 
 def runtime_wheel() -> bytes:
     """The wheel; the same bytes each time."""
     root = Path(runtime.__file__).parent
-    paths = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
-    files = {
-        f"tritloom/runtime/{path.relative_to(root).as_posix()}": path.read_bytes()
-        for path in paths
-        if path.name not in _LEFT_OUT
-    }
+    paths = [*sorted(root.rglob("*.py")), root / "py.typed"]
+    files = {f"tritloom/runtime/{path.relative_to(root).as_posix()}": path.read_bytes() for path in paths}
     info = f"tritloom_runtime-{__version__}.dist-info"
     files |= {f"{info}/METADATA": _METADATA.encode(), f"{info}/WHEEL": _WHEEL.encode()}
     record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in files.items())
