@@ -18,16 +18,22 @@ from typing import Any
 import pytest
 from tritloom.deploy import board
 
-OLD = {"manifest.json": b"old", "weights/a.bin": b"a" * 5000, "weights/b.bin": b"b" * 3000, "gone.txt": b"gone"}
-NEW = {"manifest.json": b"new!", "weights/a.bin": b"a" * 5000, "weights/b.bin": b"B" * 3000, "more/c.txt": b"c"}
 
-
-class Crash(BaseException):
-    """The power went."""
+def sealed(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """With the record of what is in it."""
+    return contents | {board.RECORD: json.dumps(digests(contents)).encode()}
 
 
 def digests(contents: dict[str, bytes]) -> board.Files:
     return {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
+
+
+OLD = sealed({"manifest.json": b"old", "weights/a.bin": b"a" * 5000, "weights/b.bin": b"b" * 3000, "gone.txt": b"g"})
+NEW = sealed({"manifest.json": b"new!", "weights/a.bin": b"a" * 5000, "weights/b.bin": b"B" * 3000, "more/c.txt": b"c"})
+
+
+class Crash(BaseException):
+    """The power went."""
 
 
 def archive(contents: dict[str, bytes], names: list[str]) -> bytes:
@@ -64,7 +70,7 @@ def place(tmp_path: Path) -> Path:
 def test_first_and_second(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert send(place, OLD, monkeypatch) == sorted(OLD)
     assert content(place) == OLD
-    assert send(place, NEW, monkeypatch) == ["manifest.json", "more/c.txt", "weights/b.bin"]
+    assert send(place, NEW, monkeypatch) == ["deployed.json", "manifest.json", "more/c.txt", "weights/b.bin"]
     assert content(place) == NEW
     assert send(place, NEW, monkeypatch) == []
     assert [path.name for path in place.parent.iterdir()] == ["bundle"]
@@ -185,6 +191,20 @@ def test_a_file_that_arrives_damaged(place: Path, monkeypatch: pytest.MonkeyPatc
         board.receive(str(place), files)
     assert not place.exists()
     assert send(place, NEW, monkeypatch) == ["weights/a.bin", "weights/b.bin"]
+    assert content(place) == NEW
+
+
+def test_the_users_own_files_are_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(place, sealed(OLD | {"notebook.ipynb": b"{}"}), monkeypatch)
+    (place / "mine").mkdir()
+    (place / "mine/state.npz").write_bytes(b"state")
+    (place / "notebook.ipynb").write_bytes(b"{edited}")
+    new = sealed(NEW | {"notebook.ipynb": b"{new}"})
+    send(place, new, monkeypatch)
+    kept = {"mine/state.npz": b"state", "notebook.previous.ipynb": b"{edited}"}
+    assert content(place) == new | kept
+    send(place, OLD, monkeypatch)
+    assert content(place) == OLD | kept
 
 
 def test_a_link_is_not_taken_for_a_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def test_a_bundle_reaches_the_board_and_runs(
     lines = err.splitlines()
     assert lines[0] == "computing the known answer on the emulated device"
     assert re.fullmatch(r".*emulated device: Python 3\.\d+\.\d+, pynq [34]\.\d\.\d", lines[2])
-    assert re.fullmatch(r"sent 14 of 14 files \([\d.]+ kB\); in place and checked", lines[4])
+    assert re.fullmatch(r"sent 15 of 15 files \([\d.]+ kB\); in place and checked", lines[4])
     assert lines[-2:] == [
         "ok      known answer: bit for bit what was simulated on the emulated device",
         "self-test passed (simulated on the emulated device)",
@@ -60,7 +60,7 @@ def test_a_second_time_only_what_changed_is_sent(
     code, out, err = deploy(built, server, "--python", image, "--to", place, *QUICK, "--json")
     assert code == 0, err
     first = json.loads(out)
-    assert (first["place"], first["files"], first["sent_files"]) == (str(place), 13, 13)
+    assert (first["place"], first["files"], first["sent_files"]) == (str(place), 14, 14)
     assert first["checks"] is None
     data = b"\0" * 4096
     (built / "weights/gains.bin").write_bytes(data)
@@ -68,8 +68,9 @@ def test_a_second_time_only_what_changed_is_sent(
     edit(built, lambda manifest: manifest["program"]["images"][2].update(sha256=sha256(data)))
     code, out, err = deploy(built, server, "--python", image, "--to", place, *QUICK, "--json")
     second = json.loads(out)
-    assert (code, second["sent_files"]) == (0, 2), err
-    assert second["sent_bytes"] == 4096 + (built / "manifest.json").stat().st_size
+    assert (code, second["sent_files"]) == (0, 3), err
+    new = [place / "manifest.json", place / "deployed.json"]
+    assert second["sent_bytes"] == 4096 + sum(path.stat().st_size for path in new)
     assert Bundle.open(place).program.hash == Bundle.open(built).program.hash
     assert not list(place.parent.glob(".*"))
 

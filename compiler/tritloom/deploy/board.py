@@ -3,6 +3,8 @@
 ``ssh BOARD python3 -c SCRIPT VERB ARGUMENTS`` runs it: VERB is one of `VERBS`, ARGUMENTS a JSON object of its
 arguments. It prints one JSON value and returns 0, or ``{"error": ...}`` and returns 3.
 
+What the user has put into the folder of a bundle, or made of its notebook, is kept.
+
 A bundle arrives in the folder ``.NAME.incoming`` beside its place. Only when every file there has the right
 hash, and is on the disk, is the folder renamed; so at any moment the place holds the old bundle, the new one,
 or nothing, and never a part of one.
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     """Names to bytes and sha256."""
 
 CHUNK = 1 << 20
+RECORD = "deployed.json"
+"""In each bundle in place: the files that came with it, so that the user's own can be told from them."""
+NOTEBOOK, OLD_NOTEBOOK = "notebook.ipynb", "notebook.previous.ipynb"
 PYNQ_PYTHON = "/usr/local/share/pynq-venv/bin/python3"
 ASK = """
 import json, sys
@@ -89,6 +94,8 @@ def plan(target: str, files: Files) -> dict[str, Any]:
             _link(place / name, incoming / name)
         else:
             needed.append(name)
+    for name, path in _users(place, files).items():
+        _link(path, incoming / name)
     return {"needed": needed, "disk": _disk(place)}
 
 
@@ -115,7 +122,7 @@ def commit(target: str, files: Files) -> str:
     """Check the incoming folder and put it in place."""
     place = _place(target)
     incoming, previous = _beside(place)
-    found = set(_names(incoming))
+    found = set(_names(incoming)) - _users(place, files).keys()
     wrong = sorted(name for name, (size, digest) in files.items() if not _is(incoming / name, size, digest))
     if wrong or found != set(files):
         raise Refused("damaged", "not what was sent: " + ", ".join(wrong or sorted(found ^ set(files))))
@@ -140,6 +147,19 @@ def _place(target: str) -> Path:
 def _beside(place: Path) -> tuple[Path, Path]:
     """Where a bundle arrives, and where the old one is for a moment."""
     return place.with_name(f".{place.name}.incoming"), place.with_name(f".{place.name}.previous")
+
+
+def _users(place: Path, files: Files) -> dict[str, Path]:
+    """The user's own files of the bundle in place, by the names that they will have."""
+    try:
+        ours = json.loads((place / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        ours = {}
+    found = {name: place / name for name in _names(place) if name not in files and name not in ours}
+    notebook = place / NOTEBOOK
+    if NOTEBOOK in ours and notebook.is_file() and not _is(notebook, *ours[NOTEBOOK]):
+        found[OLD_NOTEBOOK] = notebook
+    return found
 
 
 def _names(folder: Path) -> Iterator[str]:

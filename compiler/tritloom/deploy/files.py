@@ -12,6 +12,7 @@ from ..runtime import Bundle, TritloomRuntimeError, load
 from ..runtime.overlay_file import FILES, check_overlay
 from ..runtime.selftest import REFERENCE, record
 from . import wheel
+from .board import NOTEBOOK, RECORD
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,13 @@ class Shipment:
     paths: dict[str, Path]
     made: dict[str, bytes] = field(default_factory=dict)
 
-    def digests(self) -> dict[str, tuple[int, str]]:
-        """Bytes and sha256 of each file."""
+    def seal(self) -> dict[str, tuple[int, str]]:
+        """Bytes and sha256 of each file; adds the record of them to the shipment."""
+        self.made.pop(RECORD, None)
+        self.made[RECORD] = json.dumps(self._digests(), indent=1).encode()
+        return self._digests()
+
+    def _digests(self) -> dict[str, tuple[int, str]]:
         found = {name: (path.stat().st_size, _sha256(path)) for name, path in self.paths.items()}
         return found | {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.made.items()}
 
@@ -42,6 +48,8 @@ def pack(root: Path) -> Shipment:
     names |= {f"overlay/{name}" for name in ("overlay.json", *FILES[bundle.kernel.family])}
     if program.tokenizer is not None:
         names.add(program.tokenizer.file)
+    if (root / NOTEBOOK).is_file():
+        names.add(NOTEBOOK)
     return Shipment(bundle, {name: bundle.path(name) for name in sorted(names)}, {wheel.NAME: wheel.runtime_wheel()})
 
 

@@ -85,7 +85,7 @@ class Deployment:
         Raises:
             DeployError: the disk is full, or the connection was cut; the bundle in place is as before.
         """
-        files = self._shipment.digests()
+        files = self._shipment.seal()
         plan = self._ask("plan", target=self._target, files=files)
         needed: list[str] = plan["needed"]
         total = sum(files[name][0] for name in needed)
