@@ -149,7 +149,12 @@ def compose_bundle(
         plan.add(path, text)
     for name, data in images.data.items():
         plan.add(f"weights/{name}.bin", data)
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    # Jupyter writes what it shows into a notebook: it must not make the bundle a changed one.
+    hashed = {
+        path: value
+        for path, value in plan.digests().items()
+        if not path.startswith("report/") and path != "notebook.ipynb"
+    }
     plan.add_all("ir", dumps)
     origin = {"file": str(source.model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))
