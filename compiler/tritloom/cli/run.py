@@ -17,7 +17,8 @@ from .options import Bundle, Debug, Json
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-BOARD_SIGN = Path("/sys/class/fpga_manager/fpga0")
+BOARD_SIGNS = (Path("/sys/class/fpga_manager/fpga0"), Path("/sys/bus/pci/drivers/xocl"))
+"""What Linux has where there is a Zynq, and where there is an Alveo card."""
 
 
 class Device(StrEnum):
@@ -35,7 +36,7 @@ DeviceOption = Annotated[
 
 def device_argument(device: Device) -> Literal["emulated"] | None:
     """What tritloom.runtime.load takes: None is the board."""
-    on_board = device is Device.board or (device is Device.auto and BOARD_SIGN.exists())
+    on_board = device is Device.board or (device is Device.auto and any(sign.exists() for sign in BOARD_SIGNS))
     return None if on_board else "emulated"
 
 
