@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from tritloom.runtime.bpe import BYTE_CHARACTERS
-from tritloom.runtime.manifest import ENCODING, canonical_hash, kernel_arguments
+from tritloom.runtime.kernel_manifest import ENCODING, canonical_hash, kernel_arguments
 
 VOCAB = 64
 STATE_WORDS = 20

@@ -108,7 +108,7 @@ def test_the_command_line_reports_errors(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_the_encoding_is_the_compilers() -> None:
     encoding = pytest.importorskip("tritloom.ir.encoding")
-    from tritloom.runtime.manifest import ENCODING
+    from tritloom.runtime.kernel_manifest import ENCODING
 
     assert (encoding.ENCODING_NAME, encoding.ENCODING_VERSION, encoding.table_hash()) == ENCODING
 

@@ -23,7 +23,8 @@ def _mib(count: float) -> str:
     return f"{count / (1 << 20):,.1f}"
 
 
-def _environment(html: bool) -> Environment:
+def environment(html: bool) -> Environment:
+    """The templates of the bundle's documents, with the filters of their figures."""
     environment = Environment(
         loader=FileSystemLoader(templates_dir() / "bundle"),
         undefined=StrictUndefined,
@@ -66,14 +67,14 @@ def render_report(data: ReportData) -> str:
     """The report as one HTML file that needs no other file and no network."""
     slowest = max((row[3] for row in data.passes), default=0.0)
     biggest = max((image.bytes for image in data.images), default=0)
-    return _environment(html=True).get_template("report.html.j2").render(
+    return environment(html=True).get_template("report.html.j2").render(
         data=data, estimate=data.estimate, slowest=slowest or 1.0, biggest=biggest or 1
     )  # fmt: skip
 
 
 def render_readme(data: ReportData, target: Target, language_model: bool = True) -> str:
     """The bundle's README.md: what to do next, for this board and this model."""
-    return _environment(html=False).get_template("README.md.j2").render(
+    return environment(html=False).get_template("README.md.j2").render(
         data=data, estimate=data.estimate, target=target, language_model=language_model
     )  # fmt: skip
 

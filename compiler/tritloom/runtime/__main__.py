@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from . import Bundle, InputError, Session, TritloomRuntimeError, __version__, load
+from . import Bundle, InputError, Session, TritloomRuntimeError, __version__, open_session
 from .overlay_file import check_overlay
 
 
@@ -85,7 +85,7 @@ def _load(bundle: Bundle, options: argparse.Namespace) -> Session:
         sys.stderr.write(f"\rwriting the weights: {100 * done // max(1, total)}%{end}")
         sys.stderr.flush()
 
-    return load(
+    return open_session(
         bundle,
         "emulated" if options.emulate else None,
         wait="interrupt" if options.interrupt else "poll",

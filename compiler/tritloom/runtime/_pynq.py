@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .driver import Interrupt
 from .errors import DeviceError
-from .manifest import VLNV
+from .kernel_manifest import NET_VLNV, VLNV
 
 if TYPE_CHECKING:
 
@@ -93,7 +93,7 @@ _PYNQ_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, O
 class TritloomIP(DefaultIP):
     """What pynq gives for the kernel in any overlay, once this module is imported: its registers and its interrupt."""
 
-    bindto: ClassVar[list[str]] = [VLNV]
+    bindto: ClassVar[list[str]] = [VLNV, NET_VLNV]
     interrupt: Interrupt | None = None
 
 

@@ -43,7 +43,7 @@ class MemoryMap:
             "tokens": TOKENS * 4,
             "tokens_out": TOKENS * 4,
             "logits": rows * row,
-            "topk": -(-bundle.kernel.limits.topk // 2) * 16,
+            "topk": -(-bundle.kernel.engine.topk // 2) * 16,
             "ctl": CONTROL_BYTES,
         }
         self._buffers: dict[str, Buffer] = {}

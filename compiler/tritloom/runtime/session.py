@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -19,20 +18,13 @@ from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine
 from .errors import DeviceError, InputError
 from .generate import Generation, Streamer, generate
 from .memory_map import TOKENS, Progress
+from .net_session import NetSession
+from .node_arg import NodeArg
 from .overlay import DeviceChoice, choose_kernel
 from .sensors import Sensor
 from .state import SavedState
 from .tokenizer import Tokenizer
 from .tokens import Array, check_tokens
-
-
-@dataclass(frozen=True)
-class NodeArg:
-    """An input or output, as onnxruntime describes it; a dimension given as text varies."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    type: str
 
 
 class Session(AsyncCalls):
@@ -298,14 +290,31 @@ class Session(AsyncCalls):
         self.close()
 
 
-def load(
+def open_session(
     bundle: str | os.PathLike[str] | Bundle,
     device: DeviceChoice | Session = None,
     timeout: float | None = None,
     wait: Wait = "poll",
     progress: Progress | None = None,
 ) -> Session:
-    """Open a bundle and load it onto a device.
+    """`load` for language models only.
+
+    Raises:
+        BundleError: the bundle is not sound, or a feed-forward net's.
+        DeviceError: no board, no overlay, another kernel's overlay, no memory.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    return Session(opened, device, timeout, wait, progress)
+
+
+def load(
+    bundle: str | os.PathLike[str] | Bundle,
+    device: DeviceChoice | Session = None,
+    timeout: float | None = None,
+    wait: Wait = "poll",
+    progress: Progress | None = None,
+) -> Session | NetSession:
+    """Open a bundle and load it onto a device: a `Session` of a language model, a `NetSession` of a feed-forward net.
 
     Args:
         bundle: the folder that `tritloom compile` wrote, or an open bundle.
@@ -321,4 +330,8 @@ def load(
         DeviceError: no board, no overlay, another kernel's overlay, no memory.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    return Session(opened, device, timeout, wait, progress)
+    if opened.net is None:
+        return Session(opened, device, timeout, wait, progress)
+    if isinstance(device, Session):
+        raise DeviceError("a net has a kernel of its own", "load it onto a device")
+    return NetSession(opened, device, timeout, wait)

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from ..hwh import CONTROL
-from ..manifest import Argument, Kernel
+from ..kernel_manifest import Argument, Kernel
 
 _RW, _RO, _WO = "read-write", "read-only", "write-only"
 _AXI = 'VLNV="xilinx.com:interface:aximm:1.0"'
