@@ -52,6 +52,7 @@ def test_a_bundle_reaches_the_board_and_runs(
     assert "64 tokens, " in ran.stderr
 
 
+@pytest.mark.long
 def test_a_second_time_only_what_changed_is_sent(
     built: Path, serve: Serve, deploy: Deploy, image: Path, emulation: None
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_second_time_only_what_changed_is_sent(
     assert not list(place.parent.glob(".*"))
 
 
+@pytest.mark.long
 def test_a_board_that_computes_something_else(
     built: Path, serve: Serve, deploy: Deploy, image: Path, emulation: None, tmp_path: Path
 ) -> None:
@@ -280,6 +282,7 @@ def test_a_disk_that_is_full_before(built: Path, serve: Serve, deploy: Deploy, i
 
 
 @needs_mount
+@pytest.mark.long
 def test_a_disk_that_fills_up_meanwhile(
     built: Path, serve: Serve, deploy: Deploy, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,3 +379,15 @@ def test_a_bundle_copied_by_hand(
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
     assert done.returncode == 2
     assert "error: weights/port0.bin has 4 bytes, the manifest says 4096" in done.stderr
+
+
+@pytest.mark.long
+def test_a_feed_forward_net(tmp_path: Path, serve: Serve, deploy: Deploy, image: Path, emulation: None) -> None:
+    from runtime.fake_net import write_net
+
+    net = write_net(tmp_path / "net")
+    build_overlay(net)
+    code, out, err = deploy(net, serve(), "--python", image)
+    assert code == 0, err
+    assert "ok      known answer: bit for bit what was simulated on the emulated device" in err
+    assert "--bench" in out

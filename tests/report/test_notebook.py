@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from runtime.conftest import bundle, emulation, shared_cache  # noqa: F401
+from runtime.fake_net import write_net
 from tritloom.report.notebook import notebook
 from tritloom.report.render import render_notebook
 from tritloom.runtime.sensors import Sensor
@@ -124,42 +124,19 @@ def test_it_plots_where_matplotlib_is(
     assert shown == [f"Latency ({label})", f"Prompt ({label})", "Power"]
 
 
-def test_it_runs_a_feed_forward_net(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The session is a stand-in with onnxruntime's shape."""
-
-    class Net:
-        label = "simulated on the emulated device"
-        bundle = SimpleNamespace(program=SimpleNamespace(name="net"), kernel=SimpleNamespace(board="pynq-z2"))
-
-        def get_inputs(self) -> list[Any]:
-            return [
-                SimpleNamespace(name="x", shape=("frames", 3, 4), type="tensor(float)"),
-                SimpleNamespace(name="y", shape=(1, 2), type="tensor(uint8)"),
-                SimpleNamespace(name="z", shape=(5,), type="tensor(int8)"),
-            ]
-
-        def get_outputs(self) -> list[Any]:
-            return [SimpleNamespace(name="out")]
-
-        def run(self, names: object, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-            assert [(feeds[name].shape, feeds[name].dtype.name) for name in "xyz"] == [
-                ((1, 3, 4), "float32"),
-                ((1, 2), "uint8"),
-                ((5,), "int8"),
-            ]
-            return [np.zeros((1, 10), np.int32)]
-
-        def sensors(self) -> list[Any]:
-            return []
-
-        def close(self) -> None:
-            """Nothing to free."""
-
-    monkeypatch.setattr("tritloom.runtime.load", lambda _: Net())
-    monkeypatch.setattr("tritloom.runtime.selftest.check", lambda _: [])
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    execute(rendered(False))
-    assert "out int32 (1, 10)" in capsys.readouterr().out
+def test_it_runs_a_feed_forward_net(
+    tmp_path: Path,
+    emulation: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with inside(write_net(tmp_path / "net"), monkeypatch):
+        names = execute(rendered(False))
+    out = capsys.readouterr().out
+    assert "fake-net on kv260, simulated on the emulated device\n" in out
+    assert "scores float32 (1, 2, 3)\n" in out
+    assert len(names["milliseconds"]) == 40
+    assert "Throughput (simulated on the emulated device): frames/s by frames\n" in out
 
 
 def test_cells_from_a_script() -> None:

@@ -21,7 +21,7 @@ from .flow_hls import render_flow
 from .flow_stages import flow_design, input_bytes, output_bytes
 from .hls import HlsTarget
 from .manifest import manifest
-from .plan import BuildPlan
+from .plan import BuildPlan, is_hashed
 
 
 def net_estimate(net: tern.NetOp, target: Target) -> NetEstimate:
@@ -130,7 +130,7 @@ def compose_net_bundle(
     plan.add_all("hls", sources)
     for path, text in documents.items():
         plan.add(path, text)
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    hashed = {path: value for path, value in plan.digests().items() if is_hashed(path)}
     plan.add_all("ir", dumps)
     origin = {"file": str(model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))

@@ -59,8 +59,7 @@ def deploy(
     note(f"connecting to {board}")
     with Remote(board, port, key, ssh_option or ()) as remote:
         outcome = _carry_out(Deployment(remote, shipment, target, python, password), shipment, self_test)
-    language_model = shipment.bundle.program.kind == "lm"
-    command = next_command(outcome.facts, outcome.place, board, port, prompt=language_model)
+    command = next_command(outcome.facts, outcome.place, board, port, prompt=shipment.bundle.net is None)
     if as_json:
         emit_json(dataclasses.asdict(outcome) | {"next": command})
     else:

@@ -120,7 +120,7 @@ def _machine(facts: Facts, bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 
 def _memory(facts: Facts, bundle: Bundle) -> Iterator[tuple[str, str]]:
-    needed = bundle.program.contiguous_bytes
+    needed = bundle.manifest.model.contiguous_bytes
     if facts.cma_total is not None and bundle.kernel.family != "alveo":
         if facts.cma_total < needed:
             mib = -(-needed // (64 << 20)) * 64 + 64

@@ -43,11 +43,8 @@ def pack(root: Path) -> Shipment:
     """
     bundle = Bundle.open(root)
     check_overlay(bundle)
-    manifest, program = bundle.manifest, bundle.program
-    names = {"manifest.json", *manifest.files, *(image.file for image in program.images)}
+    names = {"manifest.json", *bundle.files}
     names |= {f"overlay/{name}" for name in ("overlay.json", *FILES[bundle.kernel.family])}
-    if program.tokenizer is not None:
-        names.add(program.tokenizer.file)
     if (root / NOTEBOOK).is_file():
         names.add(NOTEBOOK)
     return Shipment(bundle, {name: bundle.path(name) for name in sorted(names)}, {wheel.NAME: wheel.runtime_wheel()})

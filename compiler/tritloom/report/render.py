@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -79,9 +79,19 @@ def render_readme(data: ReportData, target: Target, language_model: bool = True)
     )  # fmt: skip
 
 
-def render_notebook(data: ReportData, target: Target, language_model: bool = True) -> str:
+class Titled(Protocol):
+    """Data of any report."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+def render_notebook(data: Titled, target: Target, language_model: bool = True) -> str:
     """The bundle's notebook.ipynb: load, run or generate, plot latency, throughput and power."""
-    script = _environment(html=False).get_template("notebook.py.j2").render(
+    script = environment(html=False).get_template("notebook.py.j2").render(
         data=data, target=target, language_model=language_model
     )  # fmt: skip
     return notebook(script)
