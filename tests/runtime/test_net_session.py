@@ -186,3 +186,12 @@ def test_on_a_card(tmp_path: Path, emulation: None, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr("tritloom.runtime.net_session._GRACE_SECONDS", 0.1)
         with pytest.raises(KernelTimeout, match=r"not done after 0.3 s\n  frames=1$"):
             session.run(None, frame(STALL))
+
+
+def test_the_interrupt_is_that_of_this_device(net: Path, emulation: None) -> None:
+    """Of the second device of a process too: pynq looks for interrupts on whichever is active."""
+    for _ in range(2):
+        device = emulated_device()
+        with load(net, device, wait="interrupt") as session:
+            interrupt: Any = session._kernel.driver._interrupt  # type: ignore[attr-defined]
+            assert interrupt.parent().mmio.device is device
