@@ -63,7 +63,10 @@ def kernel(library: Path) -> Iterator[LoadedKernel]:
 
 def _add(kernel: LoadedKernel, frames: npt.NDArray[np.int32], wait: Any = "poll") -> npt.NDArray[np.int32]:
     """Frames of two vectors each, int32 [n, 2, 16], through the kernel: their sums, int32 [n, 16]."""
-    source, target = kernel.allocate("input", max(1, frames.nbytes)), kernel.allocate("output", max(1, frames.nbytes // 2))
+    source, target = (
+        kernel.allocate("input", max(1, frames.nbytes)),
+        kernel.allocate("output", max(1, frames.nbytes // 2)),
+    )
     try:
         source.fill(frames.reshape(-1))
         target.fill(np.full(len(frames) * LANES, 0x5A5A5A5A, np.int32))

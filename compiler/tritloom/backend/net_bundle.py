@@ -23,7 +23,7 @@ from .flow_hls import TOP, render_flow
 from .flow_stages import flow_design, input_bytes, output_bytes
 from .hls import HlsTarget
 from .manifest import manifest
-from .plan import BuildPlan
+from .plan import BuildPlan, is_hashed
 from .vivado import render_overlay
 
 
@@ -133,12 +133,13 @@ def compose_net_bundle(
     extra["stages"] = [stage.name for stage in design.stages]
     program = _program(module, store, net, kernel["hash"], found, extra)
     plan.add_all("hls", sources)
-    interfaces = [("m_axi_input", design.beat_bits), ("m_axi_output", design.beat_bits)]
-    overlay = render_overlay(plain_kernel(TOP, NET_VLNV, interfaces, target), target, __version__)
+    overlay = render_overlay(
+        plain_kernel(TOP, NET_VLNV, [("m_axi_memory", design.beat_bits)], target), target, __version__
+    )
     for path, text in {**overlay, **documents}.items():
         plan.add(path, text)
     plan.add(BOARD_FILE, board_toml(target))
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    hashed = {path: value for path, value in plan.digests().items() if is_hashed(path)}
     plan.add_all("ir", dumps)
     origin = {"file": str(model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))

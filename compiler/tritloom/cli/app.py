@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import boards, compile_, doctor, estimate, export, inspect, passes, run, verify
+from . import bench, boards, compile_, deploy, doctor, estimate, export, inspect, passes, run, verify
 from .options import Debug, Settings
 from .problems import exit_code, show
 
@@ -26,6 +26,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "generate": run.generate,
     "run": run.run,
     "eval": verify.evaluate,
+    "deploy": deploy.deploy,
+    "bench": bench.bench,
     "passes": passes.passes,
     "opt": passes.opt,
     "doctor": doctor.doctor,

@@ -11,7 +11,7 @@ from typing import Any
 from ..analysis.net_estimate import NetEstimate
 from ..targets import Target
 from .data import Check, PassRow
-from .render import environment
+from .render import environment, render_notebook
 from .tables import Align, TableData, number, pass_rows, rate, resource_rows, size
 
 
@@ -94,4 +94,5 @@ def net_report_files(data: NetReportData, target: Target) -> dict[str, str]:
         "report/report.json": json.dumps(net_report_json(data), indent=1) + "\n",
         "report/index.html": html.render(**values),
         "README.md": readme.render(**values, target=target),
+        "notebook.ipynb": render_notebook(data, target, language_model=False),
     }

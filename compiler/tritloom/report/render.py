@@ -1,16 +1,17 @@
-"""report.json, the HTML report and the bundle's README."""
+"""report.json, the HTML report, the bundle's README and its notebook."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..resources import templates_dir
 from ..targets import Target
 from .data import ReportData
+from .notebook import notebook
 from .tables import estimate_tables, number, pass_rows, rate, size
 
 
@@ -78,10 +79,29 @@ def render_readme(data: ReportData, target: Target, language_model: bool = True)
     )  # fmt: skip
 
 
+class Titled(Protocol):
+    """Data of any report."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+def render_notebook(data: Titled, target: Target, language_model: bool = True) -> str:
+    """The bundle's notebook.ipynb: load, run or generate, plot latency, throughput and power."""
+    script = environment(html=False).get_template("notebook.py.j2").render(
+        data=data, target=target, language_model=language_model
+    )  # fmt: skip
+    return notebook(script)
+
+
 def report_files(data: ReportData, target: Target, language_model: bool = True) -> dict[str, str]:
     """Every file that this package adds to a bundle, by path inside the bundle."""
     return {
         "report/report.json": json.dumps(report_json(data), indent=1) + "\n",
         "report/index.html": render_report(data),
         "README.md": render_readme(data, target, language_model),
+        "notebook.ipynb": render_notebook(data, target, language_model),
     }

@@ -97,9 +97,7 @@ def _header(design: RtlDesign, model: str) -> str:
 
     Verilator renames what SystemC reserves, `interrupt` among it.
     """
-    rows = " ".join(
-        f"X({master.name}, {number}, {master.bits // 8})" for number, master in enumerate(design.masters)
-    )
+    rows = " ".join(f"X({master.name}, {number}, {master.bits // 8})" for number, master in enumerate(design.masters))
     interrupt = "__SYM__interrupt" if "__SYM__interrupt" in model else "interrupt"
     return f'#include "Vkernel.h"\n#define MASTERS(X) {rows}\n#define INTERRUPT {interrupt}\n'
 
@@ -186,7 +184,9 @@ class _Simulation:
         text = self._library.tritloom_rtl_error(self._handle)
         if text and not self._told:  # before an address that is wrong because of it
             self._told = True
-            self.error = DeviceError(f"the RTL breaks its bus protocol: {text.decode()}", "report this with the Verilog")
+            self.error = DeviceError(
+                f"the RTL breaks its bus protocol: {text.decode()}", "report this with the Verilog"
+            )
         return value
 
     def _read_memory(self, _user: Any, port: int, address: int, nbytes: int, data: int) -> int:
