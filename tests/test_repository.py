@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "backend": {"ir", "targets", "analysis", "report", "runtime", "resources", "errors"},
     "report": {"ir", "targets", "analysis", "resources", "errors"},
     "runtime": set(),
+    "toolchain": {"runtime", "report", "errors"},
 }
 """Parts, and the other parts of tritloom that each may import. `__version__` is everybody's. The backend
 writes the manifest with the hash that the runtime, its reader, defines."""

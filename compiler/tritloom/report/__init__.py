@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .data import Check, Image, PassRow, ReportData
-from .render import render_readme, render_report, report_files, report_json
-from .tables import TableData, estimate_table, estimate_tables, pass_rows
+from .render import render_page, render_readme, render_report, report_files, report_json
+from .tables import TableData, comparison_table, estimate_table, estimate_tables, pass_rows
 
 __all__ = [
     "Check",
@@ -12,9 +12,11 @@ __all__ = [
     "PassRow",
     "ReportData",
     "TableData",
+    "comparison_table",
     "estimate_table",
     "estimate_tables",
     "pass_rows",
+    "render_page",
     "render_readme",
     "render_report",
     "report_files",
