@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -210,7 +211,7 @@ class _Build:
         folder = self._project.hls if stage.name == "hls" else self._project.build
         for log in self._project.run_logs():
             if log.is_relative_to(folder):
-                shutil.copyfile(log, self._project.logs / f"{stage.name}-{log.parent.name}-{log.name}")
+                shutil.copyfile(log, self._kept_log(stage, log))
 
     def _outputs(self, stage: Stage) -> list[Path]:
         outputs = stage.outputs(self._job)
@@ -239,9 +240,20 @@ class _Build:
             return ToolError(f"{stage.name}: {tool} was ended by {signal}\n  see {log}", KILLED_HINT)
         if finding is None:
             return ToolError(f"{stage.name}: {tool} ended with status {status}\n  see {log}", "its log may say why")
-        where = f"\n  source: {finding.file}" if finding.file else ""
-        text = f"{stage.name}: {tool} failed: {finding.message}{where}\n  {finding.log}:{finding.line}"
+        where = f"\n  source: {self._inside(finding.file)}" if finding.file else ""
+        place = f"{self._kept_log(stage, finding.log)}:{finding.line}"
+        text = f"{stage.name}: {tool} failed: {_sentences(finding.message)}{where}\n  {place}"
         return ToolError(text, finding.hint or "the log has the context; the build goes on where it stopped")
+
+    def _inside(self, place: str) -> str:
+        """A source file as the bundle has it."""
+        return f"hls/{place}" if (self._project.hls / place.rpartition(":")[0]).is_file() else place
+
+    def _kept_log(self, stage: Stage, log: Path) -> Path:
+        """Where a log of the tool's own processes is kept."""
+        if log.is_relative_to(self._project.logs):
+            return log
+        return self._project.logs / f"{stage.name}-{log.parent.name}-{log.name}"
 
     def _check(self, stage: Stage, figures: Figures) -> None:
         if stage.name != "hls" or figures.hls is None:
@@ -250,6 +262,16 @@ class _Build:
         if found and not self._options.keep_going:
             raise found[0]
         self._warnings += [problem.message for problem in found]
+
+
+def _sentences(text: str, most: int = 250) -> str:
+    """As many whole sentences as fit; at least the first."""
+    kept = ""
+    for sentence in re.split(r"(?<=\.) (?=[A-Z])", text):
+        if kept and len(kept) + len(sentence) > most:
+            break
+        kept = f"{kept} {sentence}".strip()
+    return kept
 
 
 def _fresh_log(log: Path) -> Path:

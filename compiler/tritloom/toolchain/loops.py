@@ -77,16 +77,25 @@ def describe(loop: Loop, sources: Path, instructions: Sequence[Mapping[str, Any]
     place = locate(loop, sources)
     text = f"loop {loop.name} of {loop.module}"
     if place:
-        text += f" ({place})"
+        inside = (sources / place.rpartition(":")[0]).is_file()
+        text += f" ({'hls/' if inside else ''}{place})"
     rows = instructions_of(place, instructions)
     if not rows:
         return text
     kind = RUNS_IN[PurePosixPath(place.rpartition(":")[0]).name]
     first = str(rows[0]["op"]).partition(" {")[0]
-    nodes = str(rows[0]["onnx"]) or "no ONNX node"
+    nodes = _nodes(str(rows[0]["onnx"]))
     if len(rows) == 1:
-        return f"{text}\n  runs {first} (ONNX {nodes})"
-    return f"{text}\n  runs the {len(rows)} instructions engine.{kind}, first {first} (ONNX {nodes})"
+        return f"{text}\n  runs {first} ({nodes})"
+    return f"{text}\n  runs the {len(rows)} instructions engine.{kind}, first {first} ({nodes})"
+
+
+def _nodes(names: str) -> str:
+    """The first ONNX nodes of an op."""
+    first, second, *more = [*names.split(", "), ""]
+    if not first:
+        return "no ONNX node"
+    return f"ONNX {first}" + (f", {second}" if second else "") + (f" and {len(more) - 1} more" if len(more) > 1 else "")
 
 
 def loop_of_path(path: str, loops: Sequence[Loop]) -> Loop | None:

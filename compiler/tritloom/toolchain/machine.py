@@ -137,7 +137,7 @@ class Remote:
         self.name = host
         self.place = place
         self._ssh = [*ssh, "-o", "BatchMode=yes"]
-        self._root: Path | None = None
+        self._place: Path | None = None
 
     def _shell(self, script: str, *arguments: str) -> list[str]:
         """A login shell there, so that its profile can source the tools' settings."""
@@ -162,15 +162,15 @@ class Remote:
         reason = ran.stderr.strip().splitlines()[-1:] or [f"ssh ended with {ran.returncode}"]
         raise ToolError(f"{self.name}: {reason[0]}", f"does `ssh {self.name} true` work without a password?")
 
-    def _folder(self, folder: Path) -> Path:
-        """Where a folder of the bundle lies there."""
-        if self._root is None:
+    def _root(self) -> Path:
+        """Where the bundle lies there; made at first."""
+        if self._place is None:
             home = self._checked('mkdir -p "$HOME/$1" && cd "$HOME/$1" && pwd', self.place).strip().splitlines()
-            self._root = Path(home[-1])
-        return self._root / folder.name
+            self._place = Path(home[-1])
+        return self._place
 
     def run(self, command: Sequence[str], folder: Path, log: Path, on_line: Callable[[str], None]) -> int:
-        there = self._folder(folder)
+        there = self._root() / folder.name
         script = f'cd "$1" || exit 1; shift; {GUARD}'
         status = _pumped(self._shell(script, str(there), *command), None, log, on_line)
         if status == 255:
@@ -180,17 +180,17 @@ class Remote:
         return _status(status)
 
     def send(self, folder: Path) -> None:
-        for name in SENT:
-            self._rsync(f"{folder / name}/", f"{self.name}:{self._folder(folder / name)}/")
+        there = self._root()
+        self._rsync([str(folder / name) for name in SENT], f"{self.name}:{there}/")
 
     def fetch(self, folder: Path) -> None:
-        for name in SENT:
-            self._rsync(f"{self.name}:{self._folder(folder / name)}/", f"{folder / name}/")
+        there = self._root()
+        self._rsync([f"{self.name}:{there / SENT[0]}", *(f":{there / name}" for name in SENT[1:])], f"{folder}/")
 
-    def _rsync(self, source: str, destination: str) -> None:
+    def _rsync(self, sources: Sequence[str], destination: str) -> None:
         if shutil.which("rsync") is None:
             raise ToolError("rsync is not installed on this machine", "install it; --remote copies with it")
-        command = ["rsync", "-a", "--delete", "-e", shlex.join(self._ssh), source, destination]
+        command = ["rsync", "-a", "--delete", "-e", shlex.join(self._ssh), *sources, destination]
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if ran.returncode:
             lines = ran.stderr.strip().splitlines() or [f"rsync ended with {ran.returncode}"]

@@ -194,7 +194,7 @@ _MODULE: Final = re.compile(r"-- Implementing module '([^']+)'")
 _PIPELINING: Final = re.compile(r"Pipelining (?:loop|function) '([^']+)'")
 _RESULT: Final = re.compile(r"Pipelining result : Target II = (\d+|NA), Final II = (\d+)")
 _VIOLATION: Final = re.compile(
-    r"The II Violation in module '([^']+)' \((?:loop|function):? '?([^',)]+)'?[^)]*\): (.*)", re.I
+    r"The II Violation in module '([^']+)' \((?:loop|function):? '?([^',)]+)'?[^)]*\): (.*)", re.IGNORECASE
 )
 _PLACE: Final = re.compile(r"([\w./+-]+\.(?:h|hpp|cpp)):(\d+)")
 

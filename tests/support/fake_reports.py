@@ -1,0 +1,190 @@
+"""Reports of the fake tools, in the forms of public ones; the figures are ours, for the example on a KV260.
+
+csynth.xml: the elements that public parsers of 2020.2 to 2025.2 reports read (hls4ml, allo, FINN); loops by
+element name, from 2022 with a Name, violations by SummaryOfLoopViolations. Log: definelicht/hlslib#51 and
+Xilinx/SLASH#51. Utilisation: the flat table has `Slice LUTs` on the 7 series and `CLB LUTs` on UltraScale+, and
+from 2021.2 a column `Prohibited` (a7 example of chili-chips-ba, ZU+ tables of public READMEs); the hierarchical
+one has `Total LUTs`, `FFs`, `RAMB36`, `RAMB18`, `DSP Blocks`. Timing: m-labs/VexRiscv-verilog#19 for a path.
+Power: the summary box of public 2022.2 reports.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+LUT, FF, BRAM18, URAM, DSP = 78_412, 95_220, 214, 0, 431
+"""What HLS is played to expect of the kernel."""
+
+QUANTISER = "quantiser_Config_s"
+ARRAY = "dot_array_Config_StreamSource_Config_s"
+
+
+def loop_line(header: str, function: str) -> int:
+    """The line of the pipelined loop of a function, in the kernel library of the working folder."""
+    lines = Path("include/tritloom", header).read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if re.search(rf"\b{function}\(", line))
+    pipeline = next(number for number in range(start, len(lines)) if "HLS PIPELINE" in lines[number])
+    return max(number for number in range(start, pipeline) if re.search(r"\b(for|while) \(", lines[number])) + 1
+
+
+def loop(name: str, trips: int, latency: int, ii: int | None, *, named: bool, nested: str = "") -> str:
+    """A loop of SummaryOfLoopLatency."""
+    title = f"<Name>{name}</Name>" if named else ""
+    interval = f"<PipelineII>{ii}</PipelineII><PipelineDepth>9</PipelineDepth>" if ii is not None else ""
+    return (
+        f"<{name}>{title}<Slack>0.73</Slack><TripCount>{trips}</TripCount><Latency>{latency}</Latency>"
+        f"<AbsoluteTimeLatency>0.52 us</AbsoluteTimeLatency>{interval}{nested}</{name}>"
+    )
+
+
+def violation(name: str, kind: str, place: str) -> str:
+    """The violations of a module's loop."""
+    return (
+        f"<SummaryOfViolations><IssueType>-</IssueType><SummaryOfLoopViolations><{name}><Name>{name}</Name>"
+        f"<IssueType>{kind}</IssueType><ViolationType>{'Carried Dependence' if kind != '-' else '-'}</ViolationType>"
+        f"<SourceLocation>{place}</SourceLocation></{name}></SummaryOfLoopViolations></SummaryOfViolations>"
+    )
+
+
+def area(tag: str, lut: int, ff: int, bram18: int, dsp: int, uram: int) -> str:
+    return (
+        f"<{tag}><BRAM_18K>{bram18}</BRAM_18K><DSP>{dsp}</DSP><FF>{ff}</FF><LUT>{lut}</LUT><URAM>{uram}</URAM></{tag}>"
+    )
+
+
+def module(name: str, loops: str, violations: str, lut: int) -> str:
+    return (
+        f"<Module><Name>{name}</Name><PerformanceEstimates><SummaryOfLoopLatency>{loops}</SummaryOfLoopLatency>"
+        f"{violations}</PerformanceEstimates>"
+        f"<AreaEstimates>{area('Resources', lut, lut, 4, 12, 0)}</AreaEstimates></Module>"
+    )
+
+
+def csynth_xml(what: str, version: str, part: str, period: float) -> str:
+    """csynth.xml: `what` is success, ii, resources or clock."""
+    located = version >= "2022.1"
+    lut = 131_000 if what == "resources" else LUT
+    estimated = period * 1.21 if what == "clock" else period * 0.73
+    slow = 3 if what == "ii" else 1
+    modules = ""
+    for name, file, function, trips, ii, share, issue in (
+        (QUANTISER, "quantize.h", "quantiser", 104, slow, 20, "II Violation" if what == "ii" else "-"),
+        (ARRAY, "array.h", "dot_array", 2560, 1, 3, "Timing Violation" if what == "clock" else "-"),
+    ):
+        line = loop_line(file, function)
+        title = f"VITIS_LOOP_{line}_1"
+        body = loop(title, trips, trips * ii + 9, ii, named=located)
+        said = violation(title, issue, f"include/tritloom/{file}:{line}") if located else ""
+        modules += module(name, body, said, lut // share)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<profile><ReportVersion><Version>{version}</Version></ReportVersion>"
+        f"<UserAssignments><unit>ns</unit><ProductFamily>zynquplus</ProductFamily><Part>{part}</Part>"
+        f"<TopModelName>tritloom</TopModelName><TargetClockPeriod>{period:.2f}</TargetClockPeriod>"
+        f"<ClockUncertainty>{period * 0.27:.2f}</ClockUncertainty><FlowTarget>vivado</FlowTarget></UserAssignments>"
+        "<PerformanceEstimates><PipelineType>dataflow</PipelineType><SummaryOfTimingAnalysis><unit>ns</unit>"
+        f"<EstimatedClockPeriod>{estimated:.3f}</EstimatedClockPeriod></SummaryOfTimingAnalysis>"
+        "<SummaryOfOverallLatency><unit>clock cycles</unit><Best-caseLatency>undef</Best-caseLatency>"
+        "<Worst-caseLatency>undef</Worst-caseLatency></SummaryOfOverallLatency></PerformanceEstimates>"
+        f"<AreaEstimates>{area('Resources', lut, FF, BRAM18, DSP, URAM)}"
+        f"{area('AvailableResources', 117120, 234240, 288, 1248, 64)}</AreaEstimates>"
+        f"<ModuleInformation>{modules}</ModuleInformation></profile>\n"
+    )
+
+
+def csynth_log(what: str) -> str:
+    """What HLS prints while it schedules."""
+    quantiser, array = loop_line("quantize.h", "quantiser"), loop_line("array.h", "dot_array")
+    slow = what == "ii"
+    reason = (
+        "Unable to enforce a carried dependence constraint (II = {0}, distance = 1, offset = 1) between 'store' "
+        f"operation ('largest_write', include/tritloom/quantize.h:{quantiser + 2}) of variable 'value' and 'load' "
+        f"operation ('largest_load', include/tritloom/quantize.h:{quantiser + 2}) on local variable 'largest'."
+    )
+    missed = f"WARNING: [HLS 200-880] The II Violation in module '{QUANTISER}' (loop 'VITIS_LOOP_{quantiser}_1'): "
+    result = (
+        "INFO: [HLS 200-1470] Pipelining result : Target II = 1, Final II = {0}, Depth = 9, loop 'VITIS_LOOP_{1}_1'"
+    )
+    return "\n".join(
+        [
+            f"INFO: [HLS 200-42] -- Implementing module '{QUANTISER}' ",
+            f"INFO: [SCHED 204-61] Pipelining loop 'VITIS_LOOP_{quantiser}_1'.",
+            *(missed + reason.format(ii) for ii in ((1, 2) if slow else ())),
+            result.format(3 if slow else 1, quantiser),
+            f"INFO: [HLS 200-42] -- Implementing module '{ARRAY}' ",
+            f"INFO: [SCHED 204-61] Pipelining loop 'VITIS_LOOP_{array}_1'.",
+            result.format(1, array),
+        ]
+    )
+
+
+def header(version: str, command: str) -> str:
+    return (
+        "Copyright 1986-2022 Xilinx, Inc. All Rights Reserved.\n"
+        f"| Tool Version : Vivado v.{version} (lin64) Build 5076996\n| Command      : {command}\n"
+        "| Design       : tritloom_wrapper\n| Design State : Routed\n\n"
+    )
+
+
+def utilisation(version: str, part: str) -> str:
+    """report_utilization, flat."""
+    site = "CLB" if part.startswith(("xck", "xczu", "xcu")) else "Slice"
+    prohibited = version >= "2021.2"
+    rows = (
+        (f"{site} LUTs", 66_105, 117_120), ("  LUT as Logic", 61_007, 117_120), ("  LUT as Memory", 5_098, 57_600),
+        (f"{site} Registers", 84_391, 234_240), ("Block RAM Tile", 109.5, 144), ("  RAMB36/FIFO*", 92, 144),
+        ("URAM", 0, 64), ("DSPs", 431, 1_248),
+    )  # fmt: skip
+    heading = ["Site Type", "Used", "Fixed", *(["Prohibited"] if prohibited else []), "Available", "Util%"]
+    lines = ["| " + " | ".join(heading) + " |"]
+    for name, used, there in rows:
+        cells = [f"{name:27}", str(used), "0", *(["0"] if prohibited else []), str(there), f"{100 * used / there:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return header(version, "report_utilization") + "Utilization Design Information\n\n" + "\n".join(lines) + "\n"
+
+
+def utilisation_by_hierarchy(version: str) -> str:
+    """report_utilization -hierarchical."""
+    dsp = "DSP Blocks" if version >= "2020.2" else "DSP48 Blocks"
+    heading = f"| Instance | Module | Total LUTs | Logic LUTs | LUTRAMs | SRLs | FFs | RAMB36 | RAMB18 | URAM | {dsp} |"
+    rows = (
+        "| tritloom_wrapper | (top) | 66105 | 61007 | 3098 | 2000 | 84391 | 92 | 35 | 0 | 431 |",
+        "|   tritloom_i | tritloom | 66105 | 61007 | 3098 | 2000 | 84391 | 92 | 35 | 0 | 431 |",
+        "|     kernel | tritloom_kernel_0 | 59870 | 55300 | 2690 | 1880 | 77123 | 92 | 35 | 0 | 431 |",
+        "|     intc | tritloom_intc_0 | 110 | 110 | 0 | 0 | 150 | 0 | 0 | 0 | 0 |",
+    )
+    return header(version, "report_utilization -hierarchical") + "\n".join((heading, *rows)) + "\n"
+
+
+def timing(version: str, slack: float) -> str:
+    """report_timing_summary."""
+    failing = 57 if slack < 0 else 0
+    state = "VIOLATED" if slack < 0 else "MET"
+    grp = f"grp_{ARRAY}_fu_1520"
+    return (
+        header(version, "report_timing_summary")
+        + "------------\n| Design Timing Summary\n| ---------------------\n------------\n\n"
+        "    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)      THS(ns)"
+        "  THS Failing Endpoints  THS Total Endpoints     WPWS(ns)     TPWS(ns)\n"
+        "    -------      -------  ---------------------  -------------------      -------      -------"
+        "  ---------------------  -------------------     --------     --------\n"
+        f"     {slack:.3f}       {min(slack, 0) * 40:.3f}          {failing}         210344        0.010        0.000"
+        "          0         210344        0.500        0.000\n\n"
+        "Max Delay Paths\n------------\n"
+        f"Slack ({state}) :        {slack:.3f}ns  (required time - arrival time)\n"
+        f"  Source:                 tritloom_i/kernel/inst/{grp}/partial_reg[3]/C\n"
+        "                            (rising edge-triggered cell FDRE clocked by clk_pl_0  {rise@0.000ns})\n"
+        f"  Destination:            tritloom_i/kernel/inst/{grp}/sum_reg[21]/D\n"
+        "  Path Group:             clk_pl_0\n"
+    )
+
+
+def power(version: str) -> str:
+    """report_power."""
+    return (
+        header(version, "report_power") + "1. Summary\n----------\n\n"
+        "| Total On-Chip Power (W)  | 5.124        |\n| Design Power Budget (W)  | Unspecified* |\n"
+        "| Dynamic (W)              | 4.699        |\n| Device Static (W)        | 0.425        |\n"
+        "| Junction Temperature (C) | 37.0         |\n| Confidence Level         | Low          |\n"
+    )
