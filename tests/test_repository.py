@@ -150,7 +150,8 @@ def test_dependencies_are_those_imported() -> None:
     }
     foreign = {BROUGHT_BY.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"tritloom"}}
     declared = distributions(project["dependencies"])
-    optional = distributions(project["optional-dependencies"]["board"])
+    extras = project["optional-dependencies"]
+    optional = distributions([*extras["board"], *extras["sweep"]])
     assert foreign - optional <= declared
     assert declared <= foreign
 

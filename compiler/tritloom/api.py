@@ -32,7 +32,7 @@ from .passes import (
     run_passes,
 )
 from .report import Image, PassRow, ReportData, report_files
-from .targets import load_target
+from .targets import Target, load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
 
@@ -139,7 +139,7 @@ def _report(
 
 def compile_model(
     model: Path,
-    board: str,
+    board: str | Target,
     output: Path,
     *,
     force: bool = False,
@@ -156,7 +156,7 @@ def compile_model(
         InputError: the model, the board or the output folder is at fault; nothing has been written.
     """
     start = time.perf_counter()
-    target = load_target(board)
+    target = board if isinstance(board, Target) else load_target(board)
     if stop_after is None:
         check_output(output, force)
     limits, kernel = _overlay_limits(overlay, target.name) if overlay is not None else (None, None)

@@ -13,8 +13,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-LUT, FF, BRAM18, URAM, DSP = 78_412, 95_220, 214, 0, 431
-"""What HLS is played to expect of the kernel."""
+RESOURCES = ("lut", "ff", "bram18", "uram", "dsp")
+ZYNQ, OTHERS = "xc7z", ""
+HLS = {ZYNQ: (41_870, 46_300, 176, 0, 148), OTHERS: (78_412, 95_220, 214, 0, 431)}
+"""What HLS is played to expect of the kernel: by the part's first letters, in the order of RESOURCES."""
+IMPLEMENTED = {ZYNQ: (36_020, 43_115, 171, 0, 148), OTHERS: (66_105, 84_391, 219, 0, 431)}
+"""The whole design, placed and routed."""
+AVAILABLE = {ZYNQ: (53_200, 106_400, 280, 0, 220), OTHERS: (117_120, 234_240, 288, 64, 1_248)}
+
+
+def figures(table: dict[str, tuple[int, ...]], part: str) -> dict[str, int]:
+    """The row of a part."""
+    row = next(row for prefix, row in table.items() if part.startswith(prefix))
+    return dict(zip(RESOURCES, row, strict=True))
+
 
 QUANTISER = "quantiser_Config_s"
 ARRAY = "dot_array_Config_StreamSource_Config_s"
@@ -47,7 +59,7 @@ def violation(name: str, kind: str, place: str) -> str:
     )
 
 
-def area(tag: str, lut: int, ff: int, bram18: int, dsp: int, uram: int) -> str:
+def area(tag: str, *, lut: int, ff: int, bram18: int, dsp: int, uram: int) -> str:
     return (
         f"<{tag}><BRAM_18K>{bram18}</BRAM_18K><DSP>{dsp}</DSP><FF>{ff}</FF><LUT>{lut}</LUT><URAM>{uram}</URAM></{tag}>"
     )
@@ -57,14 +69,15 @@ def module(name: str, loops: str, violations: str, lut: int) -> str:
     return (
         f"<Module><Name>{name}</Name><PerformanceEstimates><SummaryOfLoopLatency>{loops}</SummaryOfLoopLatency>"
         f"{violations}</PerformanceEstimates>"
-        f"<AreaEstimates>{area('Resources', lut, lut, 4, 12, 0)}</AreaEstimates></Module>"
+        f"<AreaEstimates>{area('Resources', lut=lut, ff=lut, bram18=4, dsp=12, uram=0)}</AreaEstimates></Module>"
     )
 
 
 def csynth_xml(what: str, version: str, part: str, period: float) -> str:
     """csynth.xml: `what` is success, ii, resources or clock."""
     located = version >= "2022.1"
-    lut = 131_000 if what == "resources" else LUT
+    used = figures(HLS, part)
+    lut = 131_000 if what == "resources" else used["lut"]
     estimated = period * 1.21 if what == "clock" else period * 0.73
     slow = 3 if what == "ii" else 1
     modules = ""
@@ -87,8 +100,8 @@ def csynth_xml(what: str, version: str, part: str, period: float) -> str:
         f"<EstimatedClockPeriod>{estimated:.3f}</EstimatedClockPeriod></SummaryOfTimingAnalysis>"
         "<SummaryOfOverallLatency><unit>clock cycles</unit><Best-caseLatency>undef</Best-caseLatency>"
         "<Worst-caseLatency>undef</Worst-caseLatency></SummaryOfOverallLatency></PerformanceEstimates>"
-        f"<AreaEstimates>{area('Resources', lut, FF, BRAM18, DSP, URAM)}"
-        f"{area('AvailableResources', 117120, 234240, 288, 1248, 64)}</AreaEstimates>"
+        f"<AreaEstimates>{area('Resources', **{**used, 'lut': lut})}"
+        f"{area('AvailableResources', **figures(AVAILABLE, part))}</AreaEstimates>"
         f"<ModuleInformation>{modules}</ModuleInformation></profile>\n"
     )
 
@@ -131,11 +144,17 @@ def utilisation(version: str, part: str) -> str:
     """report_utilization, flat."""
     site = "CLB" if part.startswith(("xck", "xczu", "xcu")) else "Slice"
     prohibited = version >= "2021.2"
+    used, there = figures(IMPLEMENTED, part), figures(AVAILABLE, part)
     rows = (
-        (f"{site} LUTs", 66_105, 117_120), ("  LUT as Logic", 61_007, 117_120), ("  LUT as Memory", 5_098, 57_600),
-        (f"{site} Registers", 84_391, 234_240), ("Block RAM Tile", 109.5, 144), ("  RAMB36/FIFO*", 92, 144),
-        ("URAM", 0, 64), ("DSPs", 431, 1_248),
-    )  # fmt: skip
+        (f"{site} LUTs", used["lut"], there["lut"]),
+        ("  LUT as Logic", used["lut"] - 5_098, there["lut"]),
+        ("  LUT as Memory", 5_098, there["lut"] // 2),
+        (f"{site} Registers", used["ff"], there["ff"]),
+        ("Block RAM Tile", used["bram18"] / 2, there["bram18"] // 2),
+        ("  RAMB36/FIFO*", used["bram18"] // 3, there["bram18"] // 2),
+        *((("URAM", 0, 64),) if there["uram"] else ()),
+        ("DSPs", used["dsp"], there["dsp"]),
+    )
     heading = ["Site Type", "Used", "Fixed", *(["Prohibited"] if prohibited else []), "Available", "Util%"]
     lines = ["| " + " | ".join(heading) + " |"]
     for name, used, there in rows:
@@ -144,17 +163,24 @@ def utilisation(version: str, part: str) -> str:
     return header(version, "report_utilization") + "Utilization Design Information\n\n" + "\n".join(lines) + "\n"
 
 
-def utilisation_by_hierarchy(version: str) -> str:
+def utilisation_by_hierarchy(version: str, part: str) -> str:
     """report_utilization -hierarchical."""
-    dsp = "DSP Blocks" if version >= "2020.2" else "DSP48 Blocks"
-    heading = f"| Instance | Module | Total LUTs | Logic LUTs | LUTRAMs | SRLs | FFs | RAMB36 | RAMB18 | URAM | {dsp} |"
-    rows = (
-        "| tritloom_wrapper | (top) | 66105 | 61007 | 3098 | 2000 | 84391 | 92 | 35 | 0 | 431 |",
-        "|   tritloom_i | tritloom | 66105 | 61007 | 3098 | 2000 | 84391 | 92 | 35 | 0 | 431 |",
-        "|     kernel | tritloom_kernel_0 | 59870 | 55300 | 2690 | 1880 | 77123 | 92 | 35 | 0 | 431 |",
-        "|     intc | tritloom_intc_0 | 110 | 110 | 0 | 0 | 150 | 0 | 0 | 0 | 0 |",
+    used = figures(IMPLEMENTED, part)
+    heading = (
+        "| Instance | Module | Total LUTs | Logic LUTs | LUTRAMs | SRLs | FFs | RAMB36 | RAMB18 | URAM | DSP Blocks |"
     )
-    return header(version, "report_utilization -hierarchical") + "\n".join((heading, *rows)) + "\n"
+    lines = [heading]
+    for name, module, share in (
+        ("tritloom_wrapper", "(top)", 1.0),
+        ("  tritloom_i", "tritloom", 1.0),
+        ("    kernel", "tritloom_kernel_0", 0.9),
+        ("    intc", "tritloom_intc_0", 0.01),
+    ):
+        lut, ff = int(used["lut"] * share), int(used["ff"] * share)
+        ram = (used["bram18"] // 3, used["bram18"] % 3) if share > 0.5 else (0, 0)
+        cells = (name, module, lut, lut - 30, 20, 10, ff, *ram, 0, used["dsp"] if share > 0.5 else 0)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return header(version, "report_utilization -hierarchical") + "\n".join(lines) + "\n"
 
 
 def timing(version: str, slack: float) -> str:

@@ -40,7 +40,7 @@ def install(folder: Path, names: tuple[str, ...] = NAMES, version: str = "2024.1
         folder: becomes the folder of the programs.
         names: which of the four.
         version: release that they claim to be.
-        behaviour: `hls`, `synth`, `impl`: what happens in that stage; `seconds`: how long each stage takes.
+        behaviour: `hls`, `synth`, `impl`: what happens in that stage; `seconds`: stage -> how long it takes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(HERE, folder / "fake.py")
@@ -56,7 +56,7 @@ def install(folder: Path, names: tuple[str, ...] = NAMES, version: str = "2024.1
 def calls(folder: Path) -> list[list[str]]:
     """The command lines that the fakes of a folder were called with, those for the version left out."""
     log = folder / "calls.jsonl"
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return [json.loads(line)["command"] for line in log.read_text().splitlines()] if log.is_file() else []
 
 
 # ---------------------------------------------------------------- the programs
@@ -85,13 +85,13 @@ class Fake:
             say(BANNER[self.name].format(self.version))
             return 0
         with HERE.with_name("calls.jsonl").open("a") as log:
-            log.write(json.dumps([self.name, *self.arguments]) + "\n")
+            log.write(json.dumps({"command": [self.name, *self.arguments], "folder": str(Path.cwd())}) + "\n")
         say(BANNER[self.name].format(self.version))
         return {"vivado": vivado, "vitis_hls": vitis_hls, "vitis-run": vitis_run, "v++": vpp}[self.name](self)
 
     def behaviour(self, stage: str) -> str:
         """What is to happen in a stage, after the time that it takes."""
-        time.sleep(float(self.scenario.get("seconds", 0)))
+        time.sleep(float(self.scenario.get("seconds", {}).get(stage, 0)))
         what = str(self.scenario.get(stage, "success"))
         if what == "killed":
             say(
@@ -345,7 +345,7 @@ def implementation(fake: Fake, part: str) -> int:
         return 1
     slack = -0.333 if what == "timing" else 0.113
     Path("build/utilization.rpt").write_text(utilisation(fake.version, part))
-    Path("build/utilization_hierarchical.rpt").write_text(utilisation_by_hierarchy(fake.version))
+    Path("build/utilization_hierarchical.rpt").write_text(utilisation_by_hierarchy(fake.version, part))
     Path("build/timing.rpt").write_text(timing(fake.version, slack))
     Path("build/power.rpt").write_text(power(fake.version))
     if what == "timing":

@@ -66,7 +66,7 @@ def test_a_project_of_vivado_does_not_change_machines(bundle: Path, server: Serv
 @pytest.mark.long
 def test_the_tool_there_ends_with_the_connection(bundle: Path, server: Server) -> None:
     """A builder whose ssh dies leaves no tool at work."""
-    install(server.home / "bin", seconds=60)
+    install(server.home / "bin", seconds={"hls": 60})
     failures: list[ToolError] = []
 
     def build() -> None:

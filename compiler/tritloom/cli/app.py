@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import boards, build, compile_, doctor, estimate, export, passes, run, verify
+from . import boards, build, compile_, doctor, estimate, export, passes, run, sweep, verify
 from .options import Debug, Settings
 from .problems import exit_code, show
 
@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_.compile_,
     "estimate": estimate.estimate,
     "build": build.build,
+    "sweep": sweep.sweep,
     "verify": verify.verify,
     "generate": run.generate,
     "run": run.run,

@@ -136,29 +136,29 @@ class _Build:
         self._record = Record(job.project.root)
         self._results: list[StageResult] = []
         self._warnings: list[str] = []
+        self._figures = Figures()
 
     def run(self) -> BuildResult:
         last = self._options.stop_after
-        wanted = STAGES if last is None else STAGES[: NAMES.index(last) + 1]
-        figures = Figures()
         before: Mapping[str, str] = {}
-        for stage in wanted:
-            before = self._stage(stage, before)
-            figures = read_figures(self._project, self._furthest())
-            write_report(self._project, figures, self._job.tools, self._seconds())
-            self._check(stage, figures)
+        try:
+            for stage in STAGES if last is None else STAGES[: NAMES.index(last) + 1]:
+                before = self._stage(stage, before)
+                self._figures = read_figures(self._project, self._furthest())
+                self._check(stage)
+        finally:
+            if self._figures.hls is not None:
+                seconds = {result.name: result.seconds for result in self._results}
+                write_report(self._project, self._figures, self._job.tools, seconds)
         overlay = None
         if last is None:
             overlay = overlay_record(self._project.kernel, self._job.tools, self._project.products)
             install(self._project.root, overlay, self._project.products)
-        return BuildResult(self._project.root, tuple(self._results), figures, tuple(self._warnings), overlay)
+        return BuildResult(self._project.root, tuple(self._results), self._figures, tuple(self._warnings), overlay)
 
     def _furthest(self) -> str:
         """The last stage whose products are there: an earlier build may have got further than this one is to."""
         return [name for name in NAMES if self._record.get(name) is not None][-1]
-
-    def _seconds(self) -> dict[str, float]:
-        return {result.name: result.seconds for result in self._results}
 
     def _inputs(self, stage: Stage, before: Mapping[str, str]) -> dict[str, Any]:
         tool = stage.tool(self._job)
@@ -230,10 +230,9 @@ class _Build:
         """What went wrong: the figures where they tell it, else the first real error of the logs."""
         tool = stage.tool(self._job)
         if stage.name == "impl":
-            figures = read_figures(self._project, stage.name)
-            if figures.timing is not None and not figures.timing.met:
-                write_report(self._project, figures, self._job.tools, self._seconds())
-                return timing_failure(self._project, figures.timing, figures.hls)
+            self._figures = read_figures(self._project, stage.name)
+            if self._figures.timing is not None and not self._figures.timing.met:
+                return timing_failure(self._project, self._figures.timing, self._figures.hls)
         finding = first_error(log, self._project.run_logs()) or tcl_error(log)
         if status < 0 or (finding is None and status == 1 and _killed(log)):
             signal = f"signal {-status}" if status < 0 else "the system"
@@ -255,10 +254,10 @@ class _Build:
             return log
         return self._project.logs / f"{stage.name}-{log.parent.name}-{log.name}"
 
-    def _check(self, stage: Stage, figures: Figures) -> None:
-        if stage.name != "hls" or figures.hls is None:
+    def _check(self, stage: Stage) -> None:
+        if stage.name != "hls" or self._figures.hls is None:
             return
-        found = check_hls(self._project, figures.hls)
+        found = check_hls(self._project, self._figures.hls)
         if found and not self._options.keep_going:
             raise found[0]
         self._warnings += [problem.message for problem in found]
