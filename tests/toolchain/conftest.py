@@ -7,17 +7,14 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.fake_tools import install
 from tritloom.api import compile_model
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-from fake_tools import install
 
 MODEL = Path(__file__).parents[2] / "examples" / "matmulfree" / "model.onnx"
 

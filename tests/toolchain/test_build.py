@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Fakes
-from fake_tools import calls
+from support.fake_tools import calls
 from tritloom.toolchain import BuildOptions, ToolError, Version, build_bundle
 from tritloom.toolchain.record import sha256_of
+
+from .conftest import Fakes
 
 
 def build(bundle: Path, **options: object) -> dict[str, bool]:
@@ -271,7 +272,7 @@ def test_a_tool_that_does_not_start(bundle: Path, fakes: Fakes) -> None:
 def test_hls_and_vivado_are_of_one_release(
     bundle: Path, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fake_tools import install
+    from support.fake_tools import install
 
     fakes("vitis-run", version="2024.1")
     other = install(tmp_path / "other", ("vivado",), version="2023.1")

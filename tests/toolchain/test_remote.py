@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Fakes, Server
-from fake_tools import calls, install
+from support.fake_tools import calls, install
 from tritloom.toolchain import BuildOptions, ToolError, build_bundle
+
+from .conftest import Fakes, Server
 
 
 def _build(bundle: Path, server: Server, **options: object) -> list[tuple[str, bool]]:

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 import tritloom
-from conftest import MODEL, Fakes
-from fake_tools import calls
+from support.fake_tools import calls
 from tritloom.cli import main
 from tritloom.toolchain import BuildOptions, ToolError
+
+from .conftest import MODEL, Fakes
 
 pytest.importorskip("distributed")
 

@@ -147,9 +147,12 @@ class Watch:
             self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._progress is None:
+            return
+        if kind is not None and self._task is not None:
+            self._progress.update(self._task, line="failed")
+        self._progress.stop()
 
     def started(self, stage: str, title: str, tool: str) -> None:
         """A stage begins."""

@@ -18,6 +18,7 @@ RUNS_IN: Final = {
     "quantize.h": "quantize",
     "sum.h": "quantize",
     "topk.h": "linear.logits",
+    "trits.h": "linear",
     "vector.h": "vector",
 }
 """Header of the kernel library -> the instructions that run in its loops. The loops of other headers (readers,
