@@ -7,6 +7,7 @@ import random
 
 import pytest
 from modules import STATE, E, module_text, spelled
+from modules_net import net_text
 from support.synthetic import Shape, synthetic_model
 from tritloom.ir.bindings import bind, bound_tensor
 from tritloom.ir.engine import Engine
@@ -89,7 +90,8 @@ EVERY_ENGINE_OP = module_text(
     " layout = #engine.packed<escape5, slice = 80, ports = [1 : i64, 1 : i64]>}",
     "tern.return %s2 : ST",
 )
-EVERY = {"tern": EVERY_TERN_OP, "engine": EVERY_ENGINE_OP}
+EVERY = {"tern": EVERY_TERN_OP, "net": net_text(), "engine": EVERY_ENGINE_OP}
+DIALECTS = {"tern": (Tern, ("tern", "net")), "engine": (Engine, ("engine",))}
 
 
 @pytest.mark.parametrize("text", EVERY.values(), ids=EVERY)
@@ -102,17 +104,17 @@ def test_round_trip(text: str, generic: bool) -> None:
     assert ir_text(again, generic=generic) == printed
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", DIALECTS)
 def test_the_round_trip_covers_every_operation(name: str) -> None:
-    dialect = {"tern": Tern, "engine": Engine}[name]
+    dialect, texts = DIALECTS[name]
     wanted = {op.name for op in dialect.operations} - {"engine.kernel"}
-    assert wanted <= {op.name for op in parse_ir(EVERY[name]).walk()}
+    assert wanted <= {op.name for text in texts for op in parse_ir(EVERY[text]).walk()}
 
 
 @pytest.mark.parametrize("text", EVERY.values(), ids=EVERY)
 def test_locations_and_bindings_round_trip(text: str) -> None:
     module = parse_ir(text)
-    ops = [op for op in module.walk() if not op.regions and op.name.split(".")[0] in EVERY]
+    ops = [op for op in module.walk() if not op.regions and op.name.split(".")[0] in DIALECTS]
     for index, op in enumerate(ops):
         if (loc := location([f"/a/{index}", "/b"][: index % 3])) is not None:
             op.location = loc
@@ -120,7 +122,7 @@ def test_locations_and_bindings_round_trip(text: str) -> None:
     printed = ir_text(module)
     again = parse_ir(printed)
     assert ir_text(again) == printed
-    read = [op for op in again.walk() if not op.regions and op.name.split(".")[0] in EVERY]
+    read = [op for op in again.walk() if not op.regions and op.name.split(".")[0] in DIALECTS]
     for index, (old, new) in enumerate(zip(ops, read, strict=True)):
         assert onnx_names(new) == onnx_names(old) == [f"/a/{index}", "/b"][: index % 3]
         assert [bound_tensor(result) for result in new.results] == [bound_tensor(result) for result in old.results]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import tritloom.ir
 from modules import EQ, SYMBOLS, E, Q, X, module_text, spelled
+from net_errors import NET_ERRORS
 from tritloom.ir.engine import engine_length
 from tritloom.ir.mlir import VerifyException, i64
-from tritloom.ir.tern import ModelOp
+from tritloom.ir.tern import ModelOp, NetOp
 from tritloom.ir.text import IrSyntaxError, parse_ir
 
 LIMITS = (
@@ -62,7 +63,7 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
         (module_text("", 'tern.vector "v" {length = 16 : i64, factors = [@g32]}'),
          "tern.vector: @g32 has 32 elements, the operand 16"),
         (module_text("", 'tern.vector "v" {length = 16 : i64, factors = [@nothing]}'),
-         "tern.vector: @nothing names no weight, vector or table of the module"),
+         "tern.vector: @nothing names no constant of the module"),
     ],
     "tern.table": [
         (declared('tern.table "t" {rows = 1 : i64, cols = 0 : i64, format = "f32"}'),
@@ -301,6 +302,7 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
         (declared(f'engine.kernel "b" {{limits = {{{LIMITS}, wheels = 4 : i64}}}}'),
          "engine.kernel: KernelLimits.__init__() got an unexpected keyword argument 'wheels'"),
     ],
+    **NET_ERRORS,
 }  # fmt: skip
 CASES = [
     pytest.param(text, message, id=f"{op} {i}") for op, all_ in ERRORS.items() for i, (text, message) in enumerate(all_)
@@ -308,6 +310,7 @@ CASES = [
 # What text cannot say, since the parser or xDSL refuses it first.
 NO_ENGINE_VALUE = "an engine vector or codes are needed, not i64"
 NO_RETURN = "tern.model: the body must end in tern.return"
+NO_NET_RETURN = "tern.net: the body must end in tern.return"
 
 
 @pytest.mark.parametrize(("text", "message"), CASES)
@@ -329,6 +332,11 @@ def test_a_model_without_return() -> None:
         ModelOp("m", "ids", [], []).verify_()
 
 
+def test_a_net_without_return() -> None:
+    with pytest.raises(VerifyException, match=f"^{NO_NET_RETURN}$"):
+        NetOp("n", [], [], []).verify_()
+
+
 def _patterns() -> list[tuple[str, str]]:
     """Every message that a verifier of the dialects can give, as a regular expression."""
     found = []
@@ -346,7 +354,11 @@ def _patterns() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("where", "pattern"), _patterns())
 def test_every_message_is_tested(where: str, pattern: str) -> None:
-    messages = [message for cases in ERRORS.values() for _, message in cases] + [NO_ENGINE_VALUE, NO_RETURN]
+    messages = [message for cases in ERRORS.values() for _, message in cases] + [
+        NO_ENGINE_VALUE,
+        NO_RETURN,
+        NO_NET_RETURN,
+    ]
     assert any(re.fullmatch(pattern, message) for message in messages), f"{where} has no negative test"
 
 

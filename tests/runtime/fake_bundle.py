@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from tritloom.runtime.bpe import BYTE_CHARACTERS
-from tritloom.runtime.manifest import ENCODING, canonical_hash, kernel_arguments
+from tritloom.runtime.kernel_manifest import ENCODING, canonical_hash, kernel_arguments
 
 VOCAB = 64
 STATE_WORDS = 20
@@ -21,6 +21,21 @@ BUILD ?= build
 fast bounded:
 \tcc -O1 -shared -fPIC -o $(BUILD)/libtritloom_$@.so fake_kernel.c
 """
+_BOARDS = {"zynqmp": "kv260", "zynq": "pynq-z2", "alveo": "alveo-u280"}
+_LIMITS = {
+    "ports": 2,
+    "port_bits": 128,
+    "slices": 2,
+    "lanes": 8,
+    "k_max": 80,
+    "code_slots": 3,
+    "vector_words": 256,
+    "state_words": 64,
+    "program_max": 16,
+    "topk": 8,
+    "port_fifo": 16,
+    "gain_fifo": 16,
+}
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'\n"
 
 
@@ -54,40 +69,31 @@ def tokenizer_document() -> dict[str, Any]:
 
 def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: float = 250.0) -> Path:
     """A bundle with two ports, a vocabulary of 64 and 20 floats of state; returns `root`."""
-    kernel = {
-        "vlnv": "xilinx.com:hls:tritloom:1.0",
-        "board": "kv260" if family == "zynqmp" else "pynq-z2",
-        "part": "xck26-sfvc784-2LV-c",
-        "family": family,
-        "clock_mhz": clock_mhz,
-        "numerics": 1,
-        "encoding": dict(zip(("name", "version", "sha256"), ENCODING, strict=True)),
-        "limits": {
-            "ports": 2,
-            "port_bits": 128,
-            "slices": 2,
-            "batch": batch,
-            "lanes": 8,
-            "k_max": 80,
-            "code_slots": 3,
-            "vector_words": 256,
-            "state_words": 64,
-            "program_max": 16,
-            "topk": 8,
-            "port_fifo": 16,
-            "gain_fifo": 16,
-        },
-        "args": [{"name": a.name, "kind": a.kind, "bits": a.bits} for a in kernel_arguments(2)],
+    contents = _contents()
+    for name, data in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    kernel = _kernel(family, batch, clock_mhz)
+    manifest = {
+        "schema": 1,
+        "generator": "test",
+        "kernel": kernel,
+        "program": _program(kernel["hash"], batch, contents),
+        "files": {name: sha256(data) for name, data in contents.items()},
     }
-    kernel["hash"] = canonical_hash(kernel)
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    return root
 
+
+def _contents() -> dict[str, bytes]:
+    """Every file but the manifest."""
     embedding = np.zeros((VOCAB, 4), np.float32)
     embedding[:, 0] = np.arange(VOCAB)
     program = np.zeros((3, 16), np.uint32)
     program[0, :3] = 1, 4, VOCAB
     program[1, 0], program[1, 2] = 3 | 3 << 8, STATE_WORDS
     program[2, 0], program[2, 5] = 3 | 4 << 8, 64
-    contents = {
+    return {
         "weights/port0.bin": bytes([WEIGHT]) * 4096,
         "weights/port1.bin": bytes([108]) * 4096,
         "weights/gains.bin": np.full(1024, 0.25, np.float32).tobytes(),
@@ -97,17 +103,36 @@ def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: 
         "hls/Makefile": _MAKEFILE.encode(),
         "hls/fake_kernel.c": (_HERE / "fake_kernel.c").read_bytes(),
     }
-    for name, data in contents.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
+
+
+def _kernel(family: str, batch: int, clock_mhz: float) -> dict[str, Any]:
+    kernel = {
+        "vlnv": "xilinx.com:hls:tritloom:1.0",
+        "board": _BOARDS[family],
+        "part": "xck26-sfvc784-2LV-c",
+        "family": family,
+        "clock_mhz": clock_mhz,
+        "numerics": 1,
+        "encoding": dict(zip(("name", "version", "sha256"), ENCODING, strict=True)),
+        "limits": _LIMITS | {"batch": batch},
+        "args": [{"name": a.name, "kind": a.kind, "bits": a.bits} for a in kernel_arguments(2)],
+    }
+    return kernel | {"hash": canonical_hash(kernel)}
+
+
+def _program(kernel: str, batch: int, contents: dict[str, bytes]) -> dict[str, Any]:
     images = [
         {"name": name, "file": file, "bytes": len(contents[file]), "sha256": sha256(contents[file])}
         for name in ("port0", "port1", "gains", "embedding", "program")
         for file in [f"weights/{name}.bin"]
     ]
-    states = [("state.0", 0, [1, 12]), ("state.1", 12, [1, 8])]
-    part = {
-        "kernel": kernel["hash"],
+    states = [
+        {"input": name, "output": name.replace(".", "_out."), "shape": shape, "offset": offset, "initial": "zeros"}
+        for name, offset, shape in (("state.0", 0, [1, 12]), ("state.1", 12, [1, 8]))
+    ]
+    tokenizer = {"file": "tokenizer.json", "sha256": sha256(contents["tokenizer.json"]), "bos": 0, "eos": None}
+    program = {
+        "kernel": kernel,
         "kind": "lm",
         "name": "fake",
         "vocab": VOCAB,
@@ -116,10 +141,7 @@ def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: 
         "ternary_weights": 0,
         "inputs": [{"name": "input_ids", "dtype": "int64", "shape": [1]}],
         "outputs": [{"name": "logits", "dtype": "float32", "shape": [1, VOCAB]}],
-        "states": [
-            {"input": n, "output": n.replace(".", "_out."), "shape": s, "offset": o, "initial": "zeros"}
-            for n, o, s in states
-        ],
+        "states": states,
         "state_words": STATE_WORDS,
         "instructions": 3,
         "port_beats": 200,
@@ -129,24 +151,26 @@ def write_bundle(root: Path, family: str = "zynqmp", batch: int = 4, clock_mhz: 
         "images": images,
         "max_batch": batch,
         "contiguous_bytes": 100_000,
-        "tokenizer": {
-            "file": "tokenizer.json",
-            "sha256": sha256(contents["tokenizer.json"]),
-            "bos": 0,
-            "eos": None,
-        },
+        "tokenizer": tokenizer,
         "estimate": {"cycles_per_token": 1000, "tokens_per_second": 1.0, "label": "estimated"},
     }
-    part["hash"] = canonical_hash(part)
-    manifest = {
+    return program | {"hash": canonical_hash(program)}
+
+
+def write_overlay(root: Path, files: dict[str, bytes]) -> None:
+    """The folder overlay/ of a built bundle, as `tritloom build` leaves it."""
+    folder = root / "overlay"
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    record = {
         "schema": 1,
         "generator": "test",
-        "kernel": kernel,
-        "program": part,
-        "files": {name: sha256(data) for name, data in contents.items()},
+        "kernel_hash": json.loads((root / "manifest.json").read_text())["kernel"]["hash"],
+        "files": {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in files.items()},
+        "label": "implemented",
     }
-    (root / "manifest.json").write_text(json.dumps(manifest))
-    return root
+    (folder / "overlay.json").write_text(json.dumps(record))
 
 
 def edit(root: Path, change: Callable[[dict[str, Any]], None], rehash: bool = True) -> None:

@@ -2,6 +2,7 @@
  *
  * The embedding row of token t holds float(t) in word 0; tokens 60 to 63 misbehave, see below. */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,6 +50,7 @@ int tritloom_emulate(struct tritloom_call *call) {
   float state[WORDS], row[STRIDE];
   volatile uint32_t *ctl = call->ctl;
   const uint32_t *tokens = call->tokens;
+  if (getenv("FAKE_KERNEL_MICROSECONDS")) usleep((unsigned)atoi(getenv("FAKE_KERNEL_MICROSECONDS")));
   call->status = call->count = 0;
   call->cycles = call->busy = call->starved = call->waiting = 0;
   if (call->T == 0 || call->B == 0) {
@@ -56,6 +58,8 @@ int tritloom_emulate(struct tritloom_call *call) {
     return 0;
   }
   memcpy(state, call->state, sizeof state);
+  volatile uint32_t *progress = ctl + 512; /* {done, stopping, last, 0}; passes of B positions of the prompt, then of 1 */
+  const uint32_t prompt_passes = (call->T + call->B - 1) / call->B;
   const uint32_t positions = call->T + ((call->mode & 1) && call->N ? call->N - 1 : 0);
   uint32_t token = 0;
   for (uint32_t p = 0; p < positions; ++p) {
@@ -63,6 +67,7 @@ int tritloom_emulate(struct tritloom_call *call) {
     if (token >= VOCAB || token == BIG_STATUS) {
       memcpy(call->state, state, sizeof state);
       call->status = token == BIG_STATUS ? 77 : 3;
+      progress[1] = 1;
       return 0;
     }
     if (token == DEADLOCK) return 1;
@@ -75,6 +80,7 @@ int tritloom_emulate(struct tritloom_call *call) {
       call->trace(call->user, p, 0, p, "codes", &code, 1);
       call->trace(call->user, p, 0, p, "state", state, WORDS);
     }
+    progress[0] = p < call->T ? (p + call->B) / call->B : prompt_passes + p + 1 - call->T;
     call->cycles += 1000;
     call->busy += 900;
     if ((call->mode & 1) && call->N && p + 1 >= call->T) {
@@ -84,6 +90,7 @@ int tritloom_emulate(struct tritloom_call *call) {
     }
     if (ctl[0]) break;
   }
+  progress[1] = 1;
   if ((call->mode & 6) == 2) memcpy(call->logits, row, sizeof row);
   memcpy(call->state, state, sizeof state);
   call->waiting = flush_wanted;

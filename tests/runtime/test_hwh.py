@@ -9,7 +9,7 @@ import pytest
 from tritloom.runtime import Bundle, DeviceError
 from tritloom.runtime.emulator.hwh_writer import write_hwh
 from tritloom.runtime.hwh import read_layout
-from tritloom.runtime.manifest import VLNV, Kernel
+from tritloom.runtime.kernel_manifest import VLNV, Kernel
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_the_command_line_generates(bundle: Path, emulation: None, capsys: pytes
     assert main([str(bundle), "--prompt", "in the", "-n", "20", "--emulate"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{text}\n"
-    assert re.fullmatch(r"20 tokens, [\d.]+ tokens/s\n", err)
+    assert re.fullmatch(r"20 tokens, [\d.]+ tokens/s \(simulated on the emulated device\)\n", err)
 
 
 def test_the_command_line_takes_ids_without_a_tokenizer(
@@ -108,7 +108,7 @@ def test_the_command_line_reports_errors(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_the_encoding_is_the_compilers() -> None:
     encoding = pytest.importorskip("tritloom.ir.encoding")
-    from tritloom.runtime.manifest import ENCODING
+    from tritloom.runtime.kernel_manifest import ENCODING
 
     assert (encoding.ENCODING_NAME, encoding.ENCODING_VERSION, encoding.table_hash()) == ENCODING
 

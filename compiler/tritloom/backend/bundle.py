@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from ..errors import InputError
 from ..ir import engine
 from ..ir.kernel import KernelLimits
 from ..ir.locations import onnx_names
-from ..ir.mlir import ModuleOp, Operation, Printer
+from ..ir.mlir import ModuleOp
+from ..ir.text import op_text
 from ..targets import Target
 from .hls import HlsTarget, ListedInstruction, render_hls
 from .images import Images
@@ -32,16 +32,6 @@ class Source:
     model: Path
     metadata: Mapping[str, str]
     tokenizer: Path | None
-
-
-def _text_of(op: Operation) -> str:
-    """One line of IR text of an instruction, without types, locations and what later passes noted on it."""
-    bare = op.clone()
-    bare.attributes.clear()
-    stream = StringIO()
-    Printer(stream).print_op(bare)
-    untyped = stream.getvalue().replace(" : i64", "").replace(" : f32", "")
-    return untyped.split(" : ")[0].strip()
 
 
 def _sha256(content: bytes) -> str:
@@ -81,7 +71,7 @@ def _tokenizer(source: Source, plan: BuildPlan) -> dict[str, Any] | None:
 def listing(module: ModuleOp) -> list[ListedInstruction]:
     """The program for people: each instruction with its IR op and its ONNX nodes."""
     return [
-        ListedInstruction(entry.instruction.words(), _text_of(entry.op), tuple(onnx_names(entry.op)))
+        ListedInstruction(entry.instruction.words(), op_text(entry.op), tuple(onnx_names(entry.op)))
         for entry in engine.assemble(module)
     ]
 
@@ -93,7 +83,7 @@ def estimate_program(module: ModuleOp, images: Images, limits: KernelLimits, tar
         InputError: it does not fit.
     """
     entries = engine.assemble(module)
-    labels = [Label(_text_of(entry.op), ", ".join(onnx_names(entry.op))) for entry in entries]
+    labels = [Label(op_text(entry.op), ", ".join(onnx_names(entry.op))) for entry in entries]
     sizes = {name: len(data) for name, data in images.data.items()}
     program = [entry.instruction for entry in entries]
     found = estimate(program, limits, target, labels=labels, images=sizes, max_batch=max_batch(module, limits))

@@ -12,7 +12,8 @@ from ..ir.encoding import ENCODING_NAME, ENCODING_VERSION, table_hash
 from ..ir.kernel import KernelLimits
 from ..ir.mlir import ModuleOp
 from ..ir.numerics import NUMERICS_VERSION
-from ..runtime.manifest import SCHEMA, VLNV, canonical_hash
+from ..runtime.kernel_manifest import VLNV, canonical_hash
+from ..runtime.manifest import SCHEMA
 from ..targets import Target
 from .images import Images
 

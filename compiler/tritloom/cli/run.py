@@ -59,11 +59,11 @@ def generate(
     debug: Debug = False,
 ) -> None:
     """Continue a prompt: the text appears on stdout as it is generated."""
-    from tritloom.runtime import load
+    from tritloom.runtime import open_session
 
     where = device_argument(device)
     with working("loading the bundle"):
-        session = load(bundle, device=where)
+        session = open_session(bundle, device=where)
     with session:
         start = prompt if session.tokenizer is not None else token_ids(prompt)
         echo = _Echo(prompt)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .mlir import ModuleOp
+from .steps import StepFunction
 from .tern import VectorOp, WeightOp
 
 Loader = Callable[[], NDArray[np.generic]]
@@ -36,10 +37,18 @@ class WeightStore:
     """Loaders by symbol. Nothing is kept: every call loads anew (a file is memory-mapped behind its loader)."""
 
     loaders: dict[str, Loader] = field(default_factory=dict)
+    functions: dict[str, StepFunction] = field(default_factory=dict)
+    """Step functions by symbol."""
 
     def add(self, name: str, loader: Loader) -> None:
         """Bind `name` to the function that loads its values."""
         self.loaders[name] = loader
+
+    def steps(self, name: str) -> StepFunction:
+        """The step function of that name."""
+        if name not in self.functions:
+            raise UnknownSymbol(name)
+        return self.functions[name]
 
     def _load(self, name: str) -> NDArray[np.generic]:
         if name not in self.loaders:

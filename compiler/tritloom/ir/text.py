@@ -7,7 +7,8 @@ from io import StringIO
 from typing import Final
 
 from .engine import Engine
-from .mlir import Builtin, Context, ModuleOp, ParseError, Parser, Printer, VerifyException
+from .flow import Flow
+from .mlir import Builtin, Context, ModuleOp, Operation, ParseError, Parser, Printer, VerifyException
 from .tern import Tern
 
 _LINE: Final = 110
@@ -20,7 +21,7 @@ class IrSyntaxError(ValueError):
 
 def load_dialects(context: Context) -> None:
     """Register the dialects of tritloom with an xDSL context."""
-    for dialect in (Builtin, Tern, Engine):
+    for dialect in (Builtin, Tern, Engine, Flow):
         context.load_dialect(dialect)
 
 
@@ -29,6 +30,16 @@ def ir_text(module: ModuleOp, generic: bool = False, locations: bool = True) -> 
     stream = StringIO()
     Printer(stream, print_generic_format=generic, print_debuginfo=locations).print_op(module)
     return stream.getvalue() + "\n"
+
+
+def op_text(op: Operation) -> str:
+    """One line of IR text of an operation, without types, locations and what later passes noted on it."""
+    bare = op.clone()
+    bare.attributes.clear()
+    stream = StringIO()
+    Printer(stream).print_op(bare)
+    untyped = stream.getvalue().replace(" : i64", "").replace(" : f32", "")
+    return untyped.split(" : ")[0].strip()
 
 
 def parse_ir(text: str, name: str = "<input>") -> ModuleOp:

@@ -13,6 +13,7 @@ from ..ir.text import ir_text
 from .absorb_scales import AbsorbScales
 from .choose_mapping import ChooseMapping
 from .context import CompilerContext
+from .fold import Fold
 from .fuse_gates import FuseGates
 from .fuse_norm import FuseNorm
 from .fuse_quantize_linear import FuseQuantizeLinear
@@ -21,7 +22,10 @@ from .merge_linears import MergeLinears
 from .pack_weights import PackWeights
 from .plan_memory import PlanMemory
 from .schedule import Schedule
+from .size_fifos import SizeFifos
 from .tile import Tile
+from .to_dataflow import ToDataflow
+from .to_thresholds import ToThresholds
 from .verify_schedule import VerifySchedule
 
 PIPELINE: Final[tuple[type[ModulePass], ...]] = (
@@ -38,10 +42,13 @@ PIPELINE: Final[tuple[type[ModulePass], ...]] = (
     VerifySchedule,
     LowerToHls,
 )
-"""Every pass, in the order of `tritloom compile`. The order of instructions (schedule) decides what lives when and how
-weights lie in memory, so it stands before tile, pack-weights and plan-memory."""
+"""Every pass of a decoding step, in the order of `tritloom compile`. The order of instructions (schedule) decides what
+lives when and how weights lie in memory, so it stands before tile, pack-weights and plan-memory."""
 
-PASSES: Final[dict[str, type[ModulePass]]] = {cls.name: cls for cls in PIPELINE}
+NET_PIPELINE: Final[tuple[type[ModulePass], ...]] = (ToThresholds, ToDataflow, Fold, SizeFifos)
+"""Every pass of a feed-forward net, in the order of `tritloom compile`."""
+
+PASSES: Final[dict[str, type[ModulePass]]] = {cls.name: cls for cls in (*PIPELINE, *NET_PIPELINE)}
 
 
 class PassObserver(Protocol):
@@ -94,8 +101,13 @@ def parse_passes(text: str) -> list[ModulePass]:
 
 
 def default_passes(lanes: int | None = None, batch: int | None = None) -> list[ModulePass]:
-    """The passes of `tritloom compile`."""
+    """The passes of `tritloom compile` for a decoding step."""
     return [Tile(lanes=lanes, batch=batch) if cls is Tile else cls() for cls in PIPELINE]
+
+
+def net_passes(fps: int | None = None) -> list[ModulePass]:
+    """The passes of `tritloom compile` for a feed-forward net, at a frame rate or as fast as fits."""
+    return [Fold(fps=fps) if cls is Fold else cls() for cls in NET_PIPELINE]
 
 
 def run_passes(

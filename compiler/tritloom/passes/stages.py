@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InputError
-from ..ir import engine
+from ..ir import engine, flow, tern
 from ..ir.kernel import KernelLimits
 from ..ir.mlir import ModuleOp
 from .rewriting import model_of
@@ -72,3 +72,47 @@ def need_program(module: ModuleOp, pass_name: str) -> list[engine.ProgramEntry]:
         return engine.assemble(module)
     except engine.Unscheduled as error:
         raise InputError(f"pass '{pass_name}': {error}", "Run 'plan-memory' first.") from error
+
+
+def need_net(module: ModuleOp, pass_name: str) -> tern.NetOp:
+    """The feed-forward net of a module.
+
+    Raises:
+        InputError: the module is a decoding step.
+    """
+    net = next((op for op in module.ops if isinstance(op, tern.NetOp)), None)
+    if net is None:
+        raise InputError(f"pass '{pass_name}' works on a feed-forward net", "Give the IR of a net (tern.net).")
+    return net
+
+
+def need_layers(module: ModuleOp, pass_name: str) -> tern.NetOp:
+    """A net still in the `tern` dialect.
+
+    Raises:
+        InputError: it is mapped to stages already.
+    """
+    net = need_net(module, pass_name)
+    if flow_stages(net):
+        raise InputError(
+            f"pass '{pass_name}' works on the tern dialect, but the net is already mapped to stages",
+            f"Run '{pass_name}' before 'to-dataflow'.",
+        )
+    return net
+
+
+def need_stages(module: ModuleOp, pass_name: str) -> tern.NetOp:
+    """A net that is mapped to stages.
+
+    Raises:
+        InputError: it is not.
+    """
+    net = need_net(module, pass_name)
+    if not flow_stages(net):
+        raise InputError(f"pass '{pass_name}' needs the stages of the net", "Run 'to-dataflow' first.")
+    return net
+
+
+def flow_stages(net: tern.NetOp) -> list[flow.Stage]:
+    """The stages of a net, in order."""
+    return [op for op in net.body.block.ops if isinstance(op, flow.Stage)]

@@ -23,7 +23,9 @@ from .errors import (
     TritloomRuntimeError,
 )
 from .generate import Generation
-from .session import NodeArg, Session, load
+from .net_session import NetCounters, NetSession
+from .node_arg import NodeArg
+from .session import Session, load, open_session
 from .state import SavedState
 from .tokenizer import Tokenizer
 
@@ -37,6 +39,8 @@ __all__ = [
     "InputError",
     "KernelError",
     "KernelTimeout",
+    "NetCounters",
+    "NetSession",
     "NodeArg",
     "SavedState",
     "Session",
@@ -45,4 +49,5 @@ __all__ = [
     "__version__",
     "canonical_hash",
     "load",
+    "open_session",
 ]

@@ -7,16 +7,20 @@ functions only, so that reading a bundle works without pynq.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import functools
 import os
+import threading
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .driver import KernelDriver
+from .driver import Interrupt
 from .errors import DeviceError
-from .manifest import VLNV
+from .kernel_manifest import NET_VLNV, VLNV
 
 if TYPE_CHECKING:
 
@@ -65,7 +69,7 @@ else:
     try:
         from pynq import Clocks, DefaultIP, Overlay
         from pynq.buffer import PynqBuffer
-        from pynq.interrupt import _InterruptController as InterruptController  # noqa: F401 (for the emulated device)
+        from pynq.interrupt import _InterruptController as InterruptController
         from pynq.pl_server.device import Device
         from pynqmetadata.frontends import Metadata  # noqa: F401
 
@@ -81,20 +85,16 @@ else:
     # pynq 3.0 picks the model of the PL clocks by the host's processor, later ones by the device
     CLOCKS_BY_DEVICE = hasattr(Clocks, "set_device")
 
+T = TypeVar("T")
+
 _PYNQ_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, ImportError)
 
 
-class TritloomIP(KernelDriver, DefaultIP):
-    """The driver that pynq gives the kernel in any overlay, once this module is imported."""
+class TritloomIP(DefaultIP):
+    """What pynq gives for the kernel in any overlay, once this module is imported: its registers and its interrupt."""
 
-    bindto: ClassVar[list[str]] = [VLNV]
-
-    def __init__(self, description: dict[str, Any]) -> None:
-        DefaultIP.__init__(self, description=description)
-        self._written = {}
-
-    read = DefaultIP.read
-    write = DefaultIP.write
+    bindto: ClassVar[list[str]] = [VLNV, NET_VLNV]
+    interrupt: Interrupt | None = None
 
 
 def board() -> Device | None:
@@ -115,9 +115,13 @@ def open_overlay(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
     Raises:
         DeviceError: pynq could not do it.
     """
-    ensure_event_loop()
+    return _in_loop(lambda: _open(bitfile, device))  # pynq opens the interrupts' files in the current loop
+
+
+def _open(bitfile: str | os.PathLike[str], device: Device) -> Overlay:
     before = getattr(Device, "_active_device", None)
     _forget_clocks()
+    _forget_waiters()
     Device.active_device = device  # pynq's Interrupt and PL look there, whatever `device=` says
     try:
         overlay = Overlay(str(bitfile), device=device)
@@ -137,6 +141,16 @@ def _forget_clocks() -> None:
     """Let pynq choose its model of the clocks again: it keeps the one for the first device of the process."""
     if "_real_instance" in vars(Clocks):
         del Clocks._real_instance
+
+
+def _forget_waiters() -> None:
+    """Drop what waited for the interrupts of earlier overlays.
+
+    pynq keeps the UIO devices, and with them the controllers that were waiting when an overlay was replaced. The next
+    interrupt would wake such a controller first, which takes it away from the one that the new overlay has.
+    """
+    for uio in InterruptController._uio_devices.values():
+        uio.wait_events = []
 
 
 def _touch_ips(overlay: Overlay) -> None:
@@ -174,17 +188,28 @@ def allocate(nbytes: int, device: Device) -> PynqBuffer:
     return buffer
 
 
-def ensure_event_loop() -> asyncio.AbstractEventLoop:
-    """This process's asyncio loop: pynq binds interrupts to the loop that is current when it meets them."""
-    global _loop
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    if _loop is None or _loop.is_closed():
-        _loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(_loop)
-    return _loop
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """This process's loop for pynq's interrupts, in a thread of its own, so that callers may have a loop too."""
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+
+    threading.Thread(target=run, daemon=True, name="tritloom-interrupts").start()
+    return loop
 
 
-_loop: asyncio.AbstractEventLoop | None = None
+def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Run a coroutine in the loop of pynq's interrupts."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop())
+
+
+def _in_loop(function: Callable[[], T]) -> T:
+    """Call a function in the loop of pynq's interrupts, and wait for it."""
+
+    async def call() -> T:
+        return function()
+
+    return submit(call()).result()

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import BundleError
-from .manifest import Image, Kernel, Manifest, Program, canonical_hash
+from .kernel_manifest import Kernel, canonical_hash
+from .manifest import Image, Manifest, Program
+from .net_manifest import NetProgram
 from .tokenizer import Tokenizer
 
 __all__ = ["Bundle", "canonical_hash"]
@@ -41,7 +43,7 @@ class Bundle:
         manifest = Manifest.read(root / "manifest.json")
         bundle = Bundle(root, manifest)
         for name, (size, digest) in _expected_files(manifest).items():
-            _check_file(bundle.path(name), name, size, digest)
+            check_file(bundle.path(name), name, size, digest)
         return bundle
 
     @property
@@ -51,6 +53,11 @@ class Bundle:
     @property
     def program(self) -> Program:
         return self.manifest.program
+
+    @property
+    def net(self) -> NetProgram | None:
+        """The feed-forward net, if it is one."""
+        return self.manifest.model if isinstance(self.manifest.model, NetProgram) else None
 
     @property
     def hls_files(self) -> Mapping[str, str]:
@@ -92,6 +99,8 @@ class Bundle:
 def _expected_files(manifest: Manifest) -> dict[str, tuple[int | None, str]]:
     """Every file that the manifest names: path -> (bytes or None, sha256)."""
     expected: dict[str, tuple[int | None, str]] = {name: (None, digest) for name, digest in manifest.files.items()}
+    if isinstance(manifest.model, NetProgram):
+        return expected
     listed = [(image.file, image.bytes, image.sha256) for image in manifest.program.images]
     if (tokenizer := manifest.program.tokenizer) is not None:
         listed.append((tokenizer.file, -1, tokenizer.sha256))
@@ -102,7 +111,12 @@ def _expected_files(manifest: Manifest) -> dict[str, tuple[int | None, str]]:
     return expected
 
 
-def _check_file(path: Path, name: str, size: int | None, digest: str) -> None:
+def check_file(path: Path, name: str, size: int | None, digest: str) -> None:
+    """Look whether the file `name` of a bundle, at `path`, has this size (None: any) and sha256.
+
+    Raises:
+        BundleError: it is missing or another file.
+    """
     copy_again = "copy the bundle again, or compile it again"
     if not path.is_file():
         raise BundleError(f"{name} is missing from the bundle", copy_again)

@@ -1,18 +1,18 @@
 """Driving the kernel through its registers: arguments, start, wait, status, counters.
 
-The same code runs on a board and on the emulated device. `TritloomIP`, the class that pynq binds to the
-kernel, is this driver over `pynq.DefaultIP` (see `_pynq`).
+The same code runs on a board and on the emulated device: the registers are pynq's `DefaultIP` on both.
 """
 
 from __future__ import annotations
 
-import asyncio
+import concurrent.futures
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from .errors import DeviceError, KernelError, KernelTimeout
+from .errors import Cancelled, DeviceError, KernelError, KernelTimeout
 from .hwh import CONTROL, Layout
 
 AP_START, AP_DONE, AP_IDLE, AP_READY = 1, 2, 4, 8
@@ -28,6 +28,21 @@ STATUS = {
     4: ("a mode or argument is invalid", "report this: the runtime should not have started the kernel"),
     5: ("the mode is reserved", "report this: the runtime should not have started the kernel"),
 }
+
+
+CANCEL_SECONDS = 0.1
+"""How often a wait for the interrupt looks whether it was cancelled."""
+
+Submit = Callable[[Coroutine[Any, Any, None]], "concurrent.futures.Future[None]"]
+"""Runs a coroutine in the asyncio loop that pynq's interrupts belong to."""
+
+
+class Registers(Protocol):
+    """Words of 32 bits by byte offset, as `pynq.DefaultIP` gives them."""
+
+    def read(self, offset: int = 0) -> int: ...
+
+    def write(self, offset: int, value: int) -> None: ...
 
 
 class Interrupt(Protocol):
@@ -52,42 +67,26 @@ class Counters:
     seconds: float
 
 
-class KernelDriver:
-    """The kernel's registers. Subclasses provide `read` and `write` of 32-bit words.
+def check_status(status: int) -> None:
+    """Explain what the kernel said of a start.
 
-    Call `attach` with the layout before anything else.
+    Raises:
+        KernelError: `status` is not 0.
     """
+    if status:
+        message, hint = STATUS.get(status, ("an unknown status", "use the bundle's own runtime"))
+        raise KernelError(status, f"the kernel refused the start with status {status}: {message}", hint)
 
-    interrupt: Interrupt | None = None
-    _layout: Layout | None = None
-    _written: dict[int, int]
 
-    def read(self, offset: int = 0) -> int:
-        """Read a 32-bit register."""
-        raise NotImplementedError
+class KernelDriver:
+    """A kernel behind its registers; `layout` says where its arguments lie, `interrupt` is its pin if it is wired."""
 
-    def write(self, offset: int, value: int) -> None:
-        """Write a 32-bit register."""
-        raise NotImplementedError
-
-    def attach(self, layout: Layout) -> None:
-        """Tell the driver where the arguments lie."""
-        self._layout = layout
-        self._written = {}
-
-    @property
-    def layout(self) -> Layout:
-        """Where the arguments lie.
-
-        Raises:
-            DeviceError: `attach` has not been called.
-        """
-        if self._layout is None:
-            raise DeviceError(
-                "the driver does not know the kernel's registers yet",
-                "open the bundle with tritloom.runtime.load, or call attach(read_layout(...)) first",
-            )
-        return self._layout
+    def __init__(self, registers: Registers, layout: Layout, interrupt: Interrupt | None = None) -> None:
+        self._registers = registers
+        self.read = registers.read
+        self.layout = layout
+        self._interrupt = interrupt
+        self._written: dict[int, int] = {}
 
     def set_arguments(self, values: Mapping[str, int]) -> None:
         """Write arguments by name; registers that hold the value already are left alone.
@@ -105,7 +104,7 @@ class KernelDriver:
 
     def _write_word(self, offset: int, value: int) -> None:
         if self._written.get(offset) != value:
-            self.write(offset, int(value))
+            self._registers.write(offset, int(value))
             self._written[offset] = value
 
     def result(self, name: str) -> int:
@@ -123,40 +122,51 @@ class KernelDriver:
         if not self.read(CTRL) & AP_IDLE:  # this read also drops an AP_DONE that nobody has seen
             raise DeviceError("the kernel is still busy with an earlier start", "load the bundle again")
         if self.read(IP_ISR) & 1:
-            self.write(IP_ISR, 1)  # toggle on write
-        self.write(IP_IER, int(interrupt))
-        self.write(GIER, int(interrupt))
-        self.write(CTRL, AP_START)
+            self._registers.write(IP_ISR, 1)  # toggle on write
+        self._registers.write(IP_IER, int(interrupt))
+        self._registers.write(GIER, int(interrupt))
+        self._registers.write(CTRL, AP_START)
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float, cancelled: threading.Event | None = None) -> None:
         """Poll until the kernel is done.
 
         Raises:
             KernelTimeout: it was not done after `timeout` seconds.
+            Cancelled: the event was set.
         """
         began = time.monotonic()
         while not self.read(CTRL) & AP_DONE:
             spent = time.monotonic() - began
+            if cancelled is not None and cancelled.is_set():
+                raise Cancelled
             if spent > timeout:
                 raise self._timeout(timeout)
             if spent > SPIN_SECONDS:
                 time.sleep(POLL_SECONDS)
 
-    def wait_interrupt(self, timeout: float, loop: asyncio.AbstractEventLoop) -> None:
+    def wait_interrupt(self, timeout: float, submit: Submit, cancelled: threading.Event | None = None) -> None:
         """Sleep until the kernel's interrupt; the kernel must have been started with it.
 
         Raises:
-            KernelTimeout: it was not done after `timeout` seconds.
-            DeviceError: the overlay has no interrupt, or `loop` is running already.
+            KernelTimeout: it was not done after `timeout` seconds, or it was and its interrupt never came.
+            Cancelled: the event was set.
+            DeviceError: the overlay has no interrupt.
         """
-        if self.interrupt is None:
+        if self._interrupt is None:
             raise DeviceError("the overlay's interrupt is not connected", "load with wait='poll'")
-        if loop.is_running():
-            raise DeviceError("an asyncio loop is running in this thread (a notebook?)", "load with wait='poll'")
+        end = time.monotonic() + timeout
+        future = submit(self._isr(self._interrupt))
         try:
-            loop.run_until_complete(asyncio.wait_for(self._isr(self.interrupt), timeout))
-        except asyncio.TimeoutError:
-            raise self._timeout(timeout) from None
+            while True:
+                try:
+                    return future.result(max(0.0, min(CANCEL_SECONDS, end - time.monotonic())))
+                except concurrent.futures.TimeoutError:
+                    if cancelled is not None and cancelled.is_set():
+                        raise Cancelled from None
+                    if time.monotonic() >= end:
+                        raise self._no_interrupt(timeout) from None
+        finally:
+            future.cancel()
 
     def settle(self, seconds: float) -> bool:
         """Wait for at most `seconds` until the kernel is idle; whether it is."""
@@ -173,7 +183,7 @@ class KernelDriver:
         while not self.read(IP_ISR) & 1:
             self.read(CTRL)  # a device that failed says so here
             await interrupt.wait()
-        self.write(IP_ISR, 1)
+        self._registers.write(IP_ISR, 1)
 
     def check_status(self) -> None:
         """Look at the status of the last start.
@@ -181,15 +191,7 @@ class KernelDriver:
         Raises:
             KernelError: it is not 0.
         """
-        if status := self.result("status"):
-            message, hint = STATUS.get(status, ("an unknown status", "use the bundle's own runtime"))
-            raise KernelError(status, f"the kernel refused the start with status {status}: {message}", hint)
-
-    def counters(self, seconds: float) -> Counters:
-        """The counters of the last start, which took `seconds`."""
-        names = ("cycles", "busy", "starved", "waiting", "count")
-        cycles, busy, starved, waiting, tokens = (self.result(name) for name in names)
-        return Counters(cycles, busy, starved, waiting, tokens, seconds)
+        check_status(self.result("status"))
 
     def dump(self) -> str:
         """The registers as text, the control register decoded: one line a group."""
@@ -209,6 +211,14 @@ class KernelDriver:
         isr, ier = int(self.read(IP_ISR)), int(self.read(IP_IER))
         lines = (f"CTRL=0x{control:02x} ({names}) ISR={isr} IER={ier}", " ".join(scalars), " ".join(pointers))
         return "\n".join("  " + line for line in lines)
+
+    def _no_interrupt(self, timeout: float) -> KernelTimeout:
+        if not self.read(IP_ISR) & 1:
+            return self._timeout(timeout)
+        return KernelTimeout(
+            f"the kernel is done, but its interrupt did not arrive within {timeout:.1f} s\n{self.dump()}",
+            "load with wait='poll'; the overlay's interrupt controller or its driver (uio) is at fault",
+        )
 
     def _timeout(self, timeout: float) -> KernelTimeout:
         return KernelTimeout(

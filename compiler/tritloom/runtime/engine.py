@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from .accelerator import Accelerator, Wait
 from .bundle import Bundle
 from .driver import Counters
-from .errors import DeviceError, KernelError
-from .memory_map import CONTROL_BYTES, MemoryMap
-from .overlay import LoadedKernel
-
-if TYPE_CHECKING:
-    from ._pynq import Device
+from .errors import Cancelled, DeviceError, KernelError
+from .memory_map import CONTROL_BYTES, MemoryMap, Progress
 
 GREEDY, LOGITS_LAST, LOGITS_ALL, STOP_TOKEN = 1, 2, 4, 8
 """Bits of the kernel's mode (docs/kernel.md)."""
-
-Wait = Literal["poll", "interrupt"]
 
 _GRACE_SECONDS = 2.0
 _EMULATED_PASS_SECONDS = 20.0
@@ -32,13 +26,23 @@ class Engine:
 
     `state` is what the next start begins with, float32 [state_words]: a start that fails leaves it as
     it was. `timeout` is in seconds a start; None allows a multiple of the estimate. Hold `lock` over a
-    start and the reading of its results.
+    start and the reading of its results. Where `cancelled` is set to an event, setting that event ends the
+    start in progress and those that follow.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, timeout: float | None, wait: Wait) -> None:
+    cancelled: threading.Event | None = None
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        kernel: Accelerator,
+        timeout: float | None,
+        wait: Wait,
+        progress: Progress | None = None,
+    ) -> None:
         self._program = bundle.program
-        self._kernel = LoadedKernel(bundle, device)
-        self.memory = MemoryMap(bundle, device)
+        self.kernel = kernel
+        self.memory = MemoryMap(bundle, kernel, progress)
         self._timeout = timeout
         self._wait = wait
         self.lock = threading.RLock()
@@ -64,15 +68,18 @@ class Engine:
         Raises:
             KernelTimeout: it did not finish; it was stopped, or its overlay loaded again.
             KernelError: it refused, by status code.
+            Cancelled: `cancelled` was set.
             DeviceError: the session is closed, the overlay was replaced, a bus error.
         """
-        with self.lock:
+        with self.lock, self.kernel.lock:
             if self._closed:
                 raise DeviceError("the session is closed", "load the bundle again")
-            self._kernel.check_loaded()
-            arguments = self._prepare(tokens, mode, generate, stop)
+            if self.cancelled is not None and self.cancelled.is_set():
+                raise Cancelled
+            self.kernel.check_loaded()
+            scalars = self._prepare(tokens, mode, generate, stop)
             try:
-                counters = self._run(arguments, self._time_limit(len(tokens), generate))
+                counters = self._run(scalars, self._time_limit(len(tokens), generate))
             except KernelError:
                 self._state_changed = True  # the device's copy may have advanced
                 raise
@@ -109,7 +116,7 @@ class Engine:
         if self._state_changed and self._state.size:
             self.memory["state"].fill(self._state)
             self._state_changed = False
-        return self.memory.addresses() | {
+        return {
             "mode": mode | (STOP_TOKEN if stop is not None else 0),
             "T": len(tokens),
             "B": program.max_batch,
@@ -120,27 +127,22 @@ class Engine:
             "gain_beats": program.gain_beats,
         }
 
-    def _run(self, arguments: dict[str, int], limit: float) -> Counters:
-        driver = self._kernel.driver
-        driver.set_arguments(arguments)
+    def _run(self, scalars: dict[str, int], limit: float) -> Counters:
         began = time.perf_counter()
-        driver.start(interrupt=self._wait == "interrupt")
-        if self._wait == "interrupt":
-            from ._pynq import ensure_event_loop
-
-            driver.wait_interrupt(limit, ensure_event_loop())
-        else:
-            driver.wait(limit)
+        self.kernel.start(self.memory.arguments(), scalars, self._wait)
+        self.kernel.wait(limit, self._wait, self.cancelled)
         seconds = time.perf_counter() - began
-        driver.check_status()
-        return driver.counters(seconds)
+        found = self.kernel.results()
+        names = ("cycles", "busy", "starved", "waiting", "count")
+        cycles, busy, starved, waiting, tokens = (found[name] for name in names)
+        return Counters(cycles, busy, starved, waiting, tokens, seconds)
 
     def _time_limit(self, tokens: int, generate: int) -> float:
         if self._timeout is not None:
             return self._timeout
         passes = -(-tokens // self._program.max_batch) + max(0, generate - 1)
         a_pass = 20 * self._program.cycles_per_token / self._clock_hz
-        return 30.0 + passes * (_EMULATED_PASS_SECONDS if self._kernel.emulated else a_pass + 0.05)
+        return 30.0 + passes * (_EMULATED_PASS_SECONDS if self.kernel.emulated else a_pass + 0.05)
 
     def _fetch_state(self) -> None:
         if self._state.size:
@@ -155,8 +157,8 @@ class Engine:
         control.view(np.uint32, 0, 1)[0] = 1  # the host's stop request, read after each pass
         control.to_device(0, 16)
         try:
-            if self._kernel.driver.settle(_GRACE_SECONDS):
+            if self.kernel.settle(_GRACE_SECONDS):
                 return
         except DeviceError:
             pass
-        self._kernel.load()
+        self.kernel.load()

@@ -41,6 +41,13 @@ class KernelTimeout(DeviceError):
     """The kernel did not finish in time; the message holds the register dump."""
 
 
+class Cancelled(DeviceError):
+    """The start was given up because the task that waited for it was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__("the start of the kernel was cancelled")
+
+
 class KernelError(DeviceError):
     """The kernel finished with a status code other than 0."""
 

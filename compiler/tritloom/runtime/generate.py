@@ -5,21 +5,40 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import InputError
 from .memory_map import TOKENS
 from .sampling import Sampling
-from .tokenizer import StreamDecoder
+from .state import SavedState
+from .tokenizer import StreamDecoder, Tokenizer
 from .tokens import check_tokens
-
-if TYPE_CHECKING:
-    from .session import Session
 
 CHUNK = 16
 """Tokens a start generates where a streamer listens or several stop tokens are watched for."""
+
+
+class LanguageModel(Protocol):
+    """What generation needs of a session (see there)."""
+
+    tokenizer: Tokenizer | None
+    pending: int | None
+
+    @property
+    def vocab(self) -> int: ...
+
+    def prefill(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]: ...
+
+    def greedy(self, tokens: Iterable[int], count: int, stop: int | None = None) -> list[int]: ...
+
+    def reset(self) -> None: ...
+
+    def save_state(self) -> SavedState: ...
+
+    def load_state(self, saved: SavedState) -> None: ...
 
 
 class TokenStreamer(Protocol):
@@ -57,7 +76,7 @@ class Generation:
 
 
 def generate(
-    session: Session,
+    session: LanguageModel,
     prompt: str | Iterable[int],
     max_new_tokens: int = 64,
     do_sample: bool = False,
@@ -115,7 +134,7 @@ def generate(
     return Generation(tuple(tokens), found, text, "stop" if found[-1] in stops else "length", seconds)
 
 
-def _stop_tokens(session: Session, stop: int | Sequence[int] | None) -> frozenset[int]:
+def _stop_tokens(session: LanguageModel, stop: int | Sequence[int] | None) -> frozenset[int]:
     if stop is None:
         eos = session.tokenizer.eos if session.tokenizer is not None else None
         return frozenset() if eos is None else frozenset({eos})
@@ -129,7 +148,7 @@ def _stop_tokens(session: Session, stop: int | Sequence[int] | None) -> frozense
     return frozenset(int(token) for token in found)
 
 
-def _prompt_tokens(session: Session, prompt: str | Iterable[int], reset: bool) -> list[int]:
+def _prompt_tokens(session: LanguageModel, prompt: str | Iterable[int], reset: bool) -> list[int]:
     if isinstance(prompt, str):
         if session.tokenizer is None:
             raise InputError("the bundle has no tokenizer", "give token ids instead of text")
@@ -137,7 +156,7 @@ def _prompt_tokens(session: Session, prompt: str | Iterable[int], reset: bool) -
     return [int(token) for token in prompt]
 
 
-def _greedy(session: Session, fed: list[int], count: int, stops: frozenset[int], sink: _Sink) -> None:
+def _greedy(session: LanguageModel, fed: list[int], count: int, stops: frozenset[int], sink: _Sink) -> None:
     chunk = CHUNK if sink.listening or len(stops) > 1 else TOKENS
     single = next(iter(stops)) if len(stops) == 1 else None
     while count:
@@ -159,7 +178,7 @@ def _first(tokens: Sequence[int], wanted: frozenset[int]) -> int | None:
 
 
 def _sampled(
-    session: Session,
+    session: LanguageModel,
     fed: list[int],
     count: int,
     stops: frozenset[int],
@@ -179,7 +198,7 @@ def _sampled(
 class _Sink:
     """Collects the tokens and passes them on to the streamer, if there is one."""
 
-    def __init__(self, session: Session, streamer: Streamer | None) -> None:
+    def __init__(self, session: LanguageModel, streamer: Streamer | None) -> None:
         self.tokens: list[int] = []
         self.listening = streamer is not None
         self._streamer = streamer

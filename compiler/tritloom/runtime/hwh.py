@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from .errors import DeviceError
-from .manifest import Argument
+from .kernel_manifest import Argument
 
 CONTROL = {"CTRL": 0x00, "GIER": 0x04, "IP_IER": 0x08, "IP_ISR": 0x0C}
 """The registers that ap_ctrl_hs fixes."""

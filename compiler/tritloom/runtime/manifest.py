@@ -2,81 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import BundleError
 from .fields import Fields
+from .kernel_manifest import Kernel, Limits, check_hash, read_kernel
+from .net_manifest import NetProgram, read_net
 
 SCHEMA = 1
-VLNV = "xilinx.com:hls:tritloom:1.0"
-NUMERICS = 1
-ENCODING = (
-    "escape5",
-    1,
-    "a095b6ea1ddaba3cb2b0e5c3ded7a9e484f9115c06e0ec0e419070fe1b1a39e2",
-)
 _RECOMPILE = "compile the bundle again"
-
-
-def canonical_hash(obj: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON of `obj` without its member ``hash``.
-
-    Canonical: sorted keys, separators ``,`` and ``:``, ASCII with ``\\u`` escapes, floats as Python's
-    ``repr`` gives them.
-
-    Raises:
-        ValueError: `obj` holds NaN or an infinity.
-    """
-    content = {key: value for key, value in obj.items() if key != "hash"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An argument of the kernel: `kind` is pointer, in or out; `bits` its width in registers."""
-
-    name: str
-    kind: str
-    bits: int
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The compile-time limits of a kernel, its FIFOs apart (docs/kernel.md)."""
-
-    ports: int
-    port_bits: int
-    slices: int
-    batch: int
-    lanes: int
-    k_max: int
-    code_slots: int
-    vector_words: int
-    state_words: int
-    program_max: int
-    topk: int
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What a bitstream is."""
-
-    hash: str
-    vlnv: str
-    board: str
-    part: str
-    family: str
-    clock_mhz: float
-    limits: Limits
-    args: tuple[Argument, ...]
 
 
 @dataclass(frozen=True)
@@ -158,8 +96,19 @@ class Manifest:
 
     generator: str
     kernel: Kernel
-    program: Program
+    model: Program | NetProgram
     files: Mapping[str, str]
+
+    @property
+    def program(self) -> Program:
+        """The program of a language model.
+
+        Raises:
+            BundleError: the model is a feed-forward net.
+        """
+        if isinstance(self.model, NetProgram):
+            raise BundleError(f"{self.model.name} is a feed-forward net, no language model", "use `tritloom run`")
+        return self.model
 
     @staticmethod
     def read(path: Path) -> Manifest:
@@ -184,11 +133,16 @@ class Manifest:
         """Check a manifest that has been read (see `read`)."""
         root = Fields(document, "")
         _check_schema(root)
-        kernel = _kernel(root.fields("kernel"))
-        program = _program(root.fields("program"), kernel)
+        kernel = read_kernel(root.fields("kernel"))
+        model: Program | NetProgram
+        if kernel.limits is None:
+            part = root.fields("program")
+            model = read_net(part, check_hash(part), kernel.hash)
+        else:
+            model = _program(root.fields("program"), kernel, kernel.limits)
         files = root.fields("files")
         hashes = {name: files.sha256(name) for name in files.raw}
-        return Manifest(root.text("generator"), kernel, program, hashes)
+        return Manifest(root.text("generator"), kernel, model, hashes)
 
 
 def _no_constant(name: str) -> float:
@@ -209,88 +163,8 @@ def _check_schema(root: Fields) -> None:
         )
 
 
-def _check_hash(part: Fields) -> str:
-    stated = part.sha256("hash")
-    if canonical_hash(part.raw) != stated:
-        raise BundleError(
-            f"manifest.json: the hash of `{part.path}` does not match its content",
-            f"the file was changed after it was written: {_RECOMPILE}",
-        )
-    return stated
-
-
-def _kernel(part: Fields) -> Kernel:
-    stated = _check_hash(part)
-    encoding = part.fields("encoding")
-    found = (encoding.text("name"), encoding.integer("version"), encoding.sha256("sha256"))
-    numerics = part.integer("numerics")
-    if found != ENCODING or numerics != NUMERICS:
-        raise BundleError(
-            f"the kernel has weight encoding {found[0]} version {found[1]} and numerics version"
-            f" {numerics}; this runtime knows {ENCODING[0]} version {ENCODING[1]} and numerics {NUMERICS}",
-            "use the runtime of the tritloom that compiled the bundle",
-        )
-    limits = part.fields("limits")
-    names = [field.name for field in dataclasses.fields(Limits)]
-    kernel = Kernel(
-        hash=stated,
-        vlnv=part.text("vlnv"),
-        board=part.text("board"),
-        part=part.text("part"),
-        family=part.choice("family", ("zynq", "zynqmp")),
-        clock_mhz=part.number("clock_mhz"),
-        limits=Limits(*(limits.integer(name, low=1, high=2**31) for name in names)),
-        args=tuple(
-            Argument(
-                item.text("name"),
-                item.choice("kind", ("pointer", "in", "out")),
-                item.integer("bits", low=32, high=64),
-            )
-            for item in part.items("args")
-        ),
-    )
-    _check_kernel(kernel)
-    return kernel
-
-
-def _check_kernel(kernel: Kernel) -> None:
-    if kernel.vlnv != VLNV:
-        raise BundleError(
-            f"the kernel is {kernel.vlnv}; this runtime drives {VLNV}",
-            "use the runtime of the tritloom that compiled the bundle",
-        )
-    if not 0 < kernel.clock_mhz < 10_000 or not math.isfinite(kernel.clock_mhz):
-        raise BundleError(f"manifest.json: a clock of {kernel.clock_mhz} MHz", _RECOMPILE)
-    if kernel.limits.ports > 32 or kernel.limits.port_bits % 128:
-        raise BundleError("manifest.json: `kernel.limits` has impossible ports", _RECOMPILE)
-    found = {(arg.name, arg.kind, arg.bits) for arg in kernel.args}
-    wanted = {(arg.name, arg.kind, arg.bits) for arg in kernel_arguments(kernel.limits.ports)}
-    if found != wanted or len(kernel.args) != len(wanted):
-        names = sorted({name for name, _, _ in found ^ wanted}) or ["(one is there twice)"]
-        raise BundleError(
-            "manifest.json: `kernel.args` are not those of the engine kernel: " + ", ".join(names),
-            _RECOMPILE,
-        )
-
-
-def kernel_arguments(ports: int) -> tuple[Argument, ...]:
-    """The arguments of the engine kernel, in order (docs/kernel.md)."""
-    pointers = [f"port{p}" for p in range(ports)] + [
-        *("gains", "ctl_governor", "program", "embedding", "state"),
-        *("tokens", "tokens_out", "logits", "topk", "ctl"),
-    ]
-    scalars = ["mode", "T", "B", "N", "stop_token", "instructions", "port_beats", "gain_beats"]
-    return (
-        *(Argument(name, "pointer", 64) for name in pointers),
-        *(Argument(name, "in", 32) for name in scalars),
-        *(Argument(name, "out", 32) for name in ("status", "count")),
-        *(Argument(name, "out", 64) for name in ("cycles", "busy", "starved", "waiting")),
-    )
-
-
-def _program(part: Fields, kernel: Kernel) -> Program:
-    stated = _check_hash(part)
-    limits = kernel.limits
+def _program(part: Fields, kernel: Kernel, limits: Limits) -> Program:
+    stated = check_hash(part)
     states = tuple(
         StateTensor(item.text("input"), item.text("output"), item.shape("shape"), item.integer("offset"))
         for item in part.items("states")
@@ -316,7 +190,7 @@ def _program(part: Fields, kernel: Kernel) -> Program:
         tokenizer=_tokenizer(part.optional_fields("tokenizer")),
         cycles_per_token=_cycles(part.optional_fields("estimate")),
     )
-    _check_program(program, kernel, part.fields("embedding"))
+    _check_program(program, kernel, limits, part.fields("embedding"))
     return program
 
 
@@ -342,7 +216,7 @@ def _cycles(part: Fields | None) -> float:
     return 0.0 if part is None else max(0.0, part.number("cycles_per_token"))
 
 
-def _check_program(program: Program, kernel: Kernel, embedding: Fields) -> None:
+def _check_program(program: Program, kernel: Kernel, limits: Limits, embedding: Fields) -> None:
     if program.kernel != kernel.hash:
         raise BundleError(
             f"the program was compiled for kernel {program.kernel[:12]}, the bundle's kernel is {kernel.hash[:12]}",
@@ -355,8 +229,8 @@ def _check_program(program: Program, kernel: Kernel, embedding: Fields) -> None:
         "embedding": rows * row_bytes,
         "program": program.instructions * 64,
     }
-    port_bytes = program.port_beats * kernel.limits.port_bits // 8
-    needed |= {f"port{p}": port_bytes for p in range(kernel.limits.ports)}
+    port_bytes = program.port_beats * limits.port_bits // 8
+    needed |= {f"port{p}": port_bytes for p in range(limits.ports)}
     sizes = {image.name: image.bytes for image in program.images}
     if sizes.keys() != needed.keys() or len(program.images) != len(sizes):
         raise BundleError("manifest.json: the images should be " + ", ".join(sorted(needed)), _RECOMPILE)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Union, cast
 
+from .accelerator import Accelerator, Buffer, Wait
+from .buffers import DeviceBuffer
 from .bundle import Bundle
+from .driver import KernelDriver
 from .errors import DeviceError
 from .hwh import read_layout
+from .overlay_file import check_overlay
+from .sensors import Sensor, board_sensors
 
 if TYPE_CHECKING:
-    from ._pynq import Device, TritloomIP
+    from ._pynq import Device
     from .emulator.device import EmulatedDevice
 
 DeviceChoice = Union["Device", Literal["emulated"], None]
@@ -23,6 +30,19 @@ _EMULATE = "load with device='emulated', or set TRITLOOM_EMULATE=1, to run witho
 def emulation_wanted() -> bool:
     """Whether the environment asks for the emulated device."""
     return os.environ.get("TRITLOOM_EMULATE", "0") not in ("", "0")
+
+
+def choose_kernel(bundle: Bundle, choice: DeviceChoice) -> Accelerator:
+    """Load the bundle's kernel onto the device of choice.
+
+    Raises:
+        DeviceError: no such device, no overlay, another kernel's overlay, or it could not be loaded.
+    """
+    if bundle.kernel.family == "alveo" and choice is None and not emulation_wanted():
+        from .xrt import XrtKernel
+
+        return XrtKernel(bundle)
+    return LoadedKernel(bundle, choose_device(choice))
 
 
 def choose_device(choice: DeviceChoice) -> Device:
@@ -48,7 +68,7 @@ def choose_device(choice: DeviceChoice) -> Device:
 
 
 class LoadedKernel:
-    """The kernel of a bundle on a device, and its driver.
+    """The kernel of a bundle on a device, and its driver: an `Accelerator` through pynq.
 
     Raises:
         DeviceError: the bundle has no overlay for a board, the overlay is another kernel's, or pynq
@@ -59,6 +79,7 @@ class LoadedKernel:
         self.bundle = bundle
         self.device = device
         self.emulated = bool(getattr(device, "emulated", False))
+        self.lock = threading.RLock()
         self.load()
 
     def load(self) -> None:
@@ -69,8 +90,8 @@ class LoadedKernel:
         kernel = self.bundle.kernel
         layout = read_layout(bit.with_suffix(".hwh"), kernel.vlnv, kernel.args)
         self._overlay = open_overlay(bit, self.device)
-        self.driver: TritloomIP = find_ip(self._overlay, layout.instance)
-        self.driver.attach(layout)
+        ip = find_ip(self._overlay, layout.instance)
+        self.driver = KernelDriver(ip, layout, ip.interrupt)
 
     def check_loaded(self) -> None:
         """Look whether the overlay is still the one on the device.
@@ -81,14 +102,50 @@ class LoadedKernel:
         if not self._overlay.is_loaded():
             raise DeviceError("another overlay has been loaded onto the device since", "load this bundle again")
 
+    def allocate(self, name: str, nbytes: int) -> DeviceBuffer:
+        """Contiguous memory for the argument `name`.
+
+        Raises:
+            DeviceError: none left.
+        """
+        return DeviceBuffer(name, nbytes, self.device)
+
+    def start(self, buffers: Mapping[str, Buffer], scalars: Mapping[str, int], wait: Wait) -> None:
+        """Write the arguments that changed, and start.
+
+        Raises:
+            DeviceError: the kernel is running already.
+        """
+        self.driver.set_arguments({name: buffer.address for name, buffer in buffers.items()} | dict(scalars))
+        self.driver.start(interrupt=wait == "interrupt")
+
+    def wait(self, timeout: float, wait: Wait, cancelled: threading.Event | None) -> None:
+        """Wait until the kernel is done, see `KernelDriver`."""
+        if wait == "interrupt":
+            from ._pynq import submit
+
+            self.driver.wait_interrupt(timeout, submit, cancelled)
+        else:
+            self.driver.wait(timeout, cancelled)
+
+    def results(self) -> dict[str, int]:
+        """The kernel's output arguments.
+
+        Raises:
+            KernelError: the status is not 0.
+        """
+        self.driver.check_status()
+        return {arg.name: self.driver.result(arg.name) for arg in self.bundle.kernel.args if arg.kind == "out"}
+
+    def settle(self, seconds: float) -> bool:
+        """Wait for at most `seconds` until the kernel is idle; whether it is."""
+        return self.driver.settle(seconds)
+
+    def sensors(self) -> list[Sensor]:
+        """The board's, none where it is emulated."""
+        return [] if self.emulated else board_sensors()
+
     def _bitfile(self) -> Path:
         if self.emulated:
             return cast("EmulatedDevice", self.device).overlay_for(self.bundle)
-        bit = self.bundle.root / "overlay" / "tritloom.bit"
-        for path in (bit, bit.with_suffix(".hwh")):
-            if not path.is_file():
-                raise DeviceError(
-                    f"the bundle has no overlay/{path.name}: it has not been built for {self.bundle.kernel.board}",
-                    f"run `tritloom build` on a machine with Vivado; or {_EMULATE}",
-                )
-        return bit
+        return check_overlay(self.bundle)

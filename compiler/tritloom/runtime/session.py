@@ -4,50 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .accelerator import Accelerator, Wait
+from .asynchronous import AsyncCalls
 from .bundle import Bundle
 from .driver import Counters
-from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine, Wait
+from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine
 from .errors import DeviceError, InputError
 from .generate import Generation, Streamer, generate
-from .memory_map import TOKENS
-from .overlay import DeviceChoice, choose_device
+from .memory_map import TOKENS, Progress
+from .net_session import NetSession
+from .node_arg import NodeArg
+from .overlay import DeviceChoice, choose_kernel
+from .sensors import Sensor
 from .state import SavedState
 from .tokenizer import Tokenizer
 from .tokens import Array, check_tokens
 
-if TYPE_CHECKING:
-    from ._pynq import Device
 
-
-@dataclass(frozen=True)
-class NodeArg:
-    """An input or output, as onnxruntime describes it; a dimension given as text varies."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    type: str
-
-
-class Session:
+class Session(AsyncCalls):
     """A language model on a device. Use `load` to make one; close it, or use it in a `with` block.
 
     The session holds the model's recurrent state: `step` and `prefill` advance it, `run` does not. Calls from
-    several threads take turns.
+    several threads take turns, and so do the sessions on one overlay. See `AsyncCalls` for calls to await.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        device: DeviceChoice = None,
+        device: DeviceChoice | Session = None,
         timeout: float | None = None,
         wait: Wait = "poll",
+        progress: Progress | None = None,
     ) -> None:
         if wait not in ("poll", "interrupt"):
             raise InputError(f"wait={wait!r}", "use 'poll' or 'interrupt'")
@@ -55,8 +48,8 @@ class Session:
             raise InputError(f"timeout={timeout!r}", "give seconds, or None for a multiple of the estimate")
         self.bundle = bundle
         self.tokenizer: Tokenizer | None = bundle.tokenizer()
-        self.device: Device = choose_device(device)
-        self._engine = Engine(bundle, self.device, timeout, wait)
+        kernel = device.share(bundle) if isinstance(device, Session) else choose_kernel(bundle, device)
+        self._engine = Engine(bundle, kernel, timeout, wait, progress)
         self.position = 0
         """Tokens that the state covers."""
         self.pending: int | None = None
@@ -68,6 +61,31 @@ class Session:
     def vocab(self) -> int:
         """Tokens in the vocabulary."""
         return self.bundle.program.vocab
+
+    @property
+    def label(self) -> str:
+        """What a time taken here is: measured on a board, or simulated."""
+        return "simulated on the emulated device" if self._engine.kernel.emulated else "measured on board"
+
+    def sensors(self) -> list[Sensor]:
+        """Power rails and temperatures of the device, where it has them."""
+        return self._engine.kernel.sensors()
+
+    def share(self, bundle: Bundle) -> Accelerator:
+        """This session's overlay, for another session on it.
+
+        Raises:
+            DeviceError: the bundle is for another kernel.
+        """
+        kernel = self._engine.kernel
+        if bundle.kernel.hash != self.bundle.kernel.hash:
+            raise DeviceError(
+                f"the session's overlay is kernel {self.bundle.kernel.hash[:12]}, the bundle's is"
+                f" {bundle.kernel.hash[:12]}",
+                "compile it with `--overlay` and the first bundle's folder, or load it without that session",
+            )
+        kernel.check_loaded()
+        return kernel
 
     @property
     def last_counters(self) -> Counters | None:
@@ -272,24 +290,48 @@ class Session:
         self.close()
 
 
-def load(
+def open_session(
     bundle: str | os.PathLike[str] | Bundle,
-    device: DeviceChoice = None,
+    device: DeviceChoice | Session = None,
     timeout: float | None = None,
     wait: Wait = "poll",
+    progress: Progress | None = None,
 ) -> Session:
-    """Open a bundle and load it onto a device.
+    """`load` for language models only.
+
+    Raises:
+        BundleError: the bundle is not sound, or a feed-forward net's.
+        DeviceError: no board, no overlay, another kernel's overlay, no memory.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    return Session(opened, device, timeout, wait, progress)
+
+
+def load(
+    bundle: str | os.PathLike[str] | Bundle,
+    device: DeviceChoice | Session = None,
+    timeout: float | None = None,
+    wait: Wait = "poll",
+    progress: Progress | None = None,
+) -> Session | NetSession:
+    """Open a bundle and load it onto a device: a `Session` of a language model, a `NetSession` of a feed-forward net.
 
     Args:
         bundle: the folder that `tritloom compile` wrote, or an open bundle.
         device: None takes the board, or the emulated device where TRITLOOM_EMULATE is set;
-            "emulated"; or a pynq device.
+            "emulated"; a pynq device; or a session, whose overlay is shared then: the bitstream stays,
+            and starts take turns.
         timeout: seconds a start of the kernel may take; None allows a multiple of the estimate.
-        wait: "poll", or "interrupt" where the overlay's interrupt is wired and no asyncio loop runs.
+        wait: "poll", or "interrupt" where the overlay's interrupt is wired.
+        progress: called as the weights are written to the device (see `memory_map.Progress`).
 
     Raises:
         BundleError: the bundle is not sound.
         DeviceError: no board, no overlay, another kernel's overlay, no memory.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    return Session(opened, device, timeout, wait)
+    if opened.net is None:
+        return Session(opened, device, timeout, wait, progress)
+    if isinstance(device, Session):
+        raise DeviceError("a net has a kernel of its own", "load it onto a device")
+    return NetSession(opened, device, timeout, wait)

@@ -13,7 +13,7 @@ from ..ir import engine
 from ..ir.interpreter import Interpreter, Trace
 from ..ir.mlir import ModuleOp
 from ..ir.store import WeightStore
-from ..runtime import Bundle, Session, load
+from ..runtime import Bundle, Session, open_session
 from ..runtime.errors import TritloomRuntimeError
 from .local import label
 from .report import Check
@@ -148,7 +148,7 @@ def check_traces(
     name = f"device, {build} build, B = {batch}"
     trace = DeviceTrace()
     try:
-        with load(bundle, device=EmulatedDevice(build=build, trace=trace, flush=flush)) as session:
+        with open_session(bundle, device=EmulatedDevice(build=build, trace=trace, flush=flush)) as session:
             if stepwise:
                 logits = []
                 for position, token in enumerate(tokens):
@@ -179,7 +179,7 @@ def check_logits(bundle: Bundle, logits: Array, tokens: Sequence[int]) -> Check:
     """Run all tokens untraced; every logit must equal the interpreter's."""
     name = "device, logits"
     try:
-        with load(bundle, device="emulated") as session:
+        with open_session(bundle, device="emulated") as session:
             out = session.prefill(list(tokens), all_logits=True)
     except TritloomRuntimeError as error:
         return _failed(name, error)

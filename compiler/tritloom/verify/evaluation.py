@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import InputError
-from ..runtime import Session, TritloomRuntimeError, load
+from ..runtime import Session, TritloomRuntimeError, open_session
 from .drift import code_lengths
 from .subject import open_bundle
 from .text import encoded, read_text
@@ -43,7 +43,7 @@ def evaluate(bundle: Path, text: Path) -> Evaluation:
     if len(ids) < 2:
         raise InputError(f"{text} has fewer than two tokens", "Give a longer text.")
     try:
-        with load(opened, device="emulated") as session:
+        with open_session(opened, device="emulated") as session:
             bits = sum(float(part.sum()) for part in _bits(session, ids))
     except TritloomRuntimeError as error:
         if error.exit_code == InputError.exit_code:

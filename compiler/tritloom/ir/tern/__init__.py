@@ -21,6 +21,7 @@ from .elementwise import (
     UnaryOp,
 )
 from .fused import HgrnOp, NormQuantizeOp, SwigluOp
+from .integers import element_of, integer_for, integer_type, is_signed, range_of, shape_of, tensor_of
 from .layers import (
     DequantizeOp,
     DotOp,
@@ -33,8 +34,11 @@ from .layers import (
     WriteStateOp,
     is_scale_of,
 )
+from .net import NetOp, PortAttr
+from .quantisers import Form, FormAttr, QuantizeOp, RequantizeOp, ScoresOp, steps
+from .spatial import ConcatOp, Conv2dOp, DenseOp, Pooling, PoolingAttr, PoolOp, SumOp, Window
 from .structure import ModelOp, ReturnOp
-from .symbols import TableOp, VectorOp, WeightOp, symbol, weight
+from .symbols import StepsOp, TableOp, VectorOp, WeightOp, symbol, weight
 from .types import Serial, StateType, codes_type, length_of, vector_type
 
 Tern = Dialect(
@@ -60,10 +64,20 @@ Tern = Dialect(
         LoadOp,
         FillOp,
         SliceOp,
+        NetOp,
+        StepsOp,
+        QuantizeOp,
+        RequantizeOp,
+        ScoresOp,
+        Conv2dOp,
+        DenseOp,
+        PoolOp,
+        SumOp,
+        ConcatOp,
         *BINARY.values(),
         *UNARY.values(),
     ],
-    [StateType],
+    [StateType, PortAttr, FormAttr, PoolingAttr],
 )
 
 __all__ = [
@@ -71,11 +85,16 @@ __all__ = [
     "UNARY",
     "AddOp",
     "BinaryOp",
+    "ConcatOp",
+    "Conv2dOp",
+    "DenseOp",
     "DequantizeOp",
     "DivOp",
     "DotOp",
     "EmbeddingOp",
     "FillOp",
+    "Form",
+    "FormAttr",
     "HgrnOp",
     "LinearOp",
     "LoadOp",
@@ -83,31 +102,50 @@ __all__ = [
     "MinOp",
     "ModelOp",
     "MulOp",
+    "NetOp",
     "NormQuantizeOp",
+    "PoolOp",
+    "Pooling",
+    "PoolingAttr",
+    "PortAttr",
     "QuantizeAbsmaxOp",
+    "QuantizeOp",
     "ReadStateOp",
     "RecurrenceOp",
     "ReluOp",
+    "RequantizeOp",
     "ReturnOp",
     "RmsNormOp",
+    "ScoresOp",
     "Serial",
     "SigmoidOp",
     "SiluOp",
     "SliceOp",
     "SqrtOp",
     "StateType",
+    "StepsOp",
     "SubOp",
+    "SumOp",
     "SwigluOp",
     "TableOp",
     "Tern",
     "UnaryOp",
     "VectorOp",
     "WeightOp",
+    "Window",
     "WriteStateOp",
     "codes_type",
+    "element_of",
+    "integer_for",
+    "integer_type",
     "is_scale_of",
+    "is_signed",
     "length_of",
+    "range_of",
+    "shape_of",
+    "steps",
     "symbol",
+    "tensor_of",
     "vector_type",
     "weight",
 ]

@@ -150,6 +150,43 @@ class TableOp(IRDLOperation):
             )
 
 
+@irdl_op_definition
+class StepsOp(IRDLOperation):
+    """Name of a step function. `hash` is its digest; `channels` is 1 where all channels are alike."""
+
+    name = "tern.steps"
+    sym_name = prop_def(StringAttr)
+    channels = prop_def(IntegerAttr)
+    operands_ = prop_def(IntegerAttr, prop_name="operands")
+    low = prop_def(IntegerAttr)
+    step = prop_def(IntegerAttr)
+    levels = prop_def(IntegerAttr)
+    hash = prop_def(StringAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name attr-dict"
+    traits = traits_def(SymbolOpInterface())
+
+    def __init__(self, name: str, channels: int, operands: int, low: int, step: int, levels: int, digest: str) -> None:
+        numbers = {"channels": channels, "operands": operands, "low": low, "step": step, "levels": levels}
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                **{key: IntegerAttr(value, i64) for key, value in numbers.items()},
+                "hash": StringAttr(digest),
+            }
+        )
+
+    @property
+    def high(self) -> int:
+        return self.low.value.data + self.step.value.data * self.levels.value.data
+
+    def verify_(self) -> None:
+        numbers = (self.channels, self.operands_, self.step, self.levels)
+        if any(number.value.data < 1 for number in numbers):
+            raise VerifyException(f"steps @{self.sym_name.data}: channels, operands, step and levels must be positive")
+
+
 def _references(symbols: ArrayAttr[Attribute] | None) -> list[SymbolRefAttr]:
     return [ref for ref in symbols if isinstance(ref, SymbolRefAttr)] if symbols is not None else []
 
@@ -157,6 +194,9 @@ def _references(symbols: ArrayAttr[Attribute] | None) -> list[SymbolRefAttr]:
 def _stands_above(op: Operation, other: Operation) -> bool:
     """Whether `op` is declared before `other`, so that no symbol is made of itself."""
     return op is not other and op.is_before_in_block(other)
+
+
+_SYMBOLS = (WeightOp, VectorOp, TableOp, StepsOp)
 
 
 def symbol(op: Operation, reference: SymbolRefAttr) -> Operation:
@@ -172,9 +212,9 @@ def symbol(op: Operation, reference: SymbolRefAttr) -> Operation:
     if isinstance(module, ModuleOp):
         for candidate in module.body.block.ops:
             # The name first: this loop is half of the time that verifying takes.
-            if candidate.properties.get("sym_name") == wanted and isinstance(candidate, WeightOp | VectorOp | TableOp):
+            if candidate.properties.get("sym_name") == wanted and isinstance(candidate, _SYMBOLS):
                 return candidate
-    raise VerifyException(f"{op.name}: @{wanted.data} names no weight, vector or table of the module")
+    raise VerifyException(f"{op.name}: @{wanted.data} names no constant of the module")
 
 
 def weight(op: Operation, reference: SymbolRefAttr) -> WeightOp:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import BuildError, BundleError
-from ..manifest import Limits
+from ..kernel_manifest import Limits
 
 FLAVOURS = ("fast", "bounded")
 _MAKE_SECONDS = 900

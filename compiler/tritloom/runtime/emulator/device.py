@@ -27,13 +27,14 @@ from .._pynq import (
 from ..bundle import Bundle
 from ..errors import DeviceError
 from ..hwh import read_layout
-from ..manifest import VLNV, Kernel
+from ..kernel_manifest import NET_VLNV, VLNV, Kernel
 from .build import build_library, check_limits
 from .hwh_writer import write_hwh
 from .kernel import KernelModel, Trace
 from .memory import BASE, PAGE, Memory
 from .mmio import RegisterArray
-from .registers import AxiIntc, HlsKernel, RegisterFile, ps_registers
+from .net_kernel import NetKernelModel
+from .registers import AxiIntc, HlsKernel, RegisterFile, Run, ps_registers
 from .uio import Uio
 
 DEFAULT_MEMORY = 4 << 30
@@ -89,6 +90,8 @@ class EmulatedDevice(Device):
         self._registers: list[RegisterFile] = []
         self._uios: dict[int, Uio] = {}
         self._bundle: Bundle | None = None
+        self.net_kernel: NetKernelModel | None = None
+        """The kernel of a feed-forward net, if that is loaded: it counts initiations."""
         self._folder = tempfile.TemporaryDirectory(prefix="tritloom-overlay-")
 
     # -- the overlay
@@ -100,7 +103,8 @@ class EmulatedDevice(Device):
             BundleError: the kernel's C++ is for other limits than the manifest's.
             BuildError: it does not compile.
         """
-        check_limits(bundle.root, bundle.hls_files, bundle.kernel.limits)
+        if bundle.net is None:
+            check_limits(bundle.root, bundle.hls_files, bundle.kernel.engine)
         build_library(bundle.root, bundle.hls_files, self._build)
         arch = "armv7l" if bundle.kernel.family == "zynq" else "aarch64"
         if arch != self.arch:  # pynq sets the clocks before it downloads: they are there from now on
@@ -171,13 +175,18 @@ class EmulatedDevice(Device):
         base, span, kind = int(entry["phys_addr"]), int(entry["addr_range"]), str(entry["type"])
         if kind.startswith("xilinx.com:ip:axi_intc:"):
             return AxiIntc(base, span)
-        if kind != VLNV or self._bundle is None:
+        if kind not in (VLNV, NET_VLNV) or self._bundle is None:
             return RegisterFile(base, span)
-        library = build_library(self._bundle.root, self._bundle.hls_files, self._build)
-        limits = self._bundle.kernel.limits
-        model = KernelModel(library, limits, self.memory, self.trace, self._flush)
-        layout = read_layout(bit.with_suffix(".hwh"), VLNV, self._bundle.kernel.args)
-        return HlsKernel(base, span, layout, model.run)
+        layout = read_layout(bit.with_suffix(".hwh"), kind, self._bundle.kernel.args)
+        return HlsKernel(base, span, layout, self._body(self._bundle))
+
+    def _body(self, bundle: Bundle) -> Run:
+        """What the kernel does in a start."""
+        library = build_library(bundle.root, bundle.hls_files, self._build)
+        if bundle.net is not None:
+            self.net_kernel = NetKernelModel(library, bundle.net, self.memory)
+            return self.net_kernel.run
+        return KernelModel(library, bundle.kernel.engine, self.memory, self.trace, self._flush).run
 
     # -- registers
 

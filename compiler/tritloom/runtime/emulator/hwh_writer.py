@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from ..hwh import CONTROL
-from ..manifest import Argument, Kernel
+from ..kernel_manifest import Argument, Kernel
 
 _RW, _RO, _WO = "read-write", "read-only", "write-only"
 _AXI = 'VLNV="xilinx.com:interface:aximm:1.0"'
@@ -26,6 +26,8 @@ _PS = {
     "zynq": ("processing_system7", "5.5", "M_AXI_GP0", "IRQ_F2P", 0x4000_0000, "zynq"),
 }
 _SPAN = 0x1_0000
+_PLL_MHZ = {"zynqmp": 1500, "zynq": 1000}
+"""The PLL behind the PL clocks, with the reset values of `registers.ps_registers`."""
 
 
 def write_hwh(path: Path, kernel: Kernel) -> None:
@@ -79,16 +81,17 @@ def _registers(args: Iterable[Argument]) -> str:
 def _clock_parameters(family: str, mhz: float) -> dict[str, object]:
     """The parameters of all four PL clocks that pynq looks for; only clock 0 is on."""
     found: dict[str, object] = {}
+    divisor = max(1, min(63, round(_PLL_MHZ[family] / mhz)))
     for clock in range(4):
         if family == "zynqmp":
             reference = f"PSU__CRL_APB__PL{clock}_REF_CTRL__"
             found[f"PSU__FPGA_PL{clock}_ENABLE"] = int(clock == 0)
-            found |= {reference + "DIVISOR0": 6, reference + "DIVISOR1": 1}
+            found |= {reference + "DIVISOR0": divisor, reference + "DIVISOR1": 1}
             found |= {reference + "SRCSEL": "IOPLL", reference + "ACT_FREQMHZ": mhz}
         else:
             found[f"PCW_FPGA_FCLK{clock}_ENABLE"] = int(clock == 0)
             fclk = f"PCW_FCLK{clock}_PERIPHERAL_"
-            found |= {fclk + "DIVISOR0": 5, fclk + "DIVISOR1": 2, fclk + "CLKSRC": "IO PLL"}
+            found |= {fclk + "DIVISOR0": divisor, fclk + "DIVISOR1": 1, fclk + "CLKSRC": "IO PLL"}
             found[f"PCW_ACT_FPGA{clock}_PERIPHERAL_FREQMHZ"] = mhz
     return found
 

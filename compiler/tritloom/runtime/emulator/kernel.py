@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BuildError, DeviceError
-from ..manifest import Limits
+from ..kernel_manifest import Limits
 from .memory import Memory
 
 Trace = Callable[[int, int, int, str, npt.NDArray[np.generic]], None]

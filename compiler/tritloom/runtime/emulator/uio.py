@@ -18,7 +18,7 @@ class Uio:
 
     def __init__(self) -> None:
         self._level = False
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, Event]] = []
+        self.wait_events: list[tuple[asyncio.AbstractEventLoop, Event]] = []
         self._lock = threading.RLock()
 
     def set_level(self, level: bool) -> None:
@@ -30,12 +30,12 @@ class Uio:
     def add_event(self, event: Event, number: int) -> None:
         """Set `event` in the current loop at the next interrupt."""
         with self._lock:
-            self._waiting.append((asyncio.get_event_loop(), event))
+            self.wait_events.append((asyncio.get_event_loop(), event))
             self._fire()
 
     def _fire(self) -> None:
         if self._level:
-            waiting, self._waiting = self._waiting, []
+            waiting, self.wait_events = self.wait_events, []
             for loop, event in waiting:
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(event.set)

@@ -81,6 +81,10 @@ class ap_uint {
     for (int i = 0; i < LIMBS; ++i) limb_[i] = other.limb_[i];
   }
 
+  operator uint64_t() const {
+    static_assert(W <= 64, "a memory word is no number");
+    return limb_[0];
+  }
   Range range(int high, int low) { return Range(*this, high, low); }
   ConstRange range(int high, int low) const { return ConstRange(*this, high, low); }
   uint64_t to_uint64() const { return limb_[0]; }

@@ -9,6 +9,9 @@
 
 #ifdef TRITLOOM_BOUNDED
 #include "emulation/region.h"
+#ifndef TRITLOOM_STREAM_BYTES
+#define TRITLOOM_STREAM_BYTES 0  // what each stream holds at least
+#endif
 #else
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,9 +71,11 @@ class stream {
   size_t size() const { return count_; }
 
  private:
+  // Deeper streams change processes more seldom: for speed, where the depths are not the question.
   void allocate(unsigned depth) {
-    depth_ = depth;
-    data_ = new T[depth];
+    const unsigned least = TRITLOOM_STREAM_BYTES / sizeof(T);
+    depth_ = depth < least ? least : depth;
+    data_ = new T[depth_];
   }
 
   T take() {

@@ -37,7 +37,7 @@ struct Process {
 // Runs the processes in turn. One per processor thread.
 class Scheduler {
  public:
-  static Scheduler& instance() {
+  [[gnu::noinline]] static Scheduler& instance() {
     static thread_local Scheduler one;
     return one;
   }
@@ -51,7 +51,7 @@ class Scheduler {
   const std::string& report() const { return report_; }
   void forget_report() { report_.clear(); }
 
-  Process* launch(const char* call, const std::function<void()>& body) {
+  [[gnu::noinline]] Process* launch(const char* call, const std::function<void()>& body) {
     Process* process = new Process;
     process->name = function_name(call);
     process->body = body;
@@ -68,7 +68,7 @@ class Scheduler {
   }
 
   // Waits for the processes of the caller's region.
-  void join() {
+  [[gnu::noinline]] void join() {
     if (current_ == nullptr) {
       run();
     } else {
@@ -89,7 +89,7 @@ class Scheduler {
     if (failing_) throw Deadlock();
   }
 
-  void wake(Process* process) {
+  [[gnu::noinline]] void wake(Process* process) {
     if (process != nullptr) process->runnable = true;
   }
 
@@ -239,14 +239,15 @@ class Region {
 // nothing else to do.
 class StreamEnds {
  public:
-  explicit StreamEnds(const char* name) : name_(name) {}
+  // What is slow or rare stays out of line: it would be compiled anew for each stream.
+  [[gnu::noinline]] explicit StreamEnds(const char* name) : name_(name) {}
 
   void rename(const char* name, unsigned index) {
     name_ = std::string(name) + "[" + std::to_string(index) + "]";
   }
 
-  void wait_data() { wait(reader_, "waits for data: stream " + name_ + " is empty"); }
-  void wait_room() { wait(writer_, "waits for room: stream " + name_ + " is full"); }
+  [[gnu::noinline]] void wait_data() { wait(reader_, "waits for data: stream " + name_ + " is empty"); }
+  [[gnu::noinline]] void wait_room() { wait(writer_, "waits for room: stream " + name_ + " is full"); }
 
   // True while the condition holds, at the latest after one wait.
   template <class Condition>

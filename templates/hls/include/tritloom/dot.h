@@ -2,19 +2,10 @@
 #ifndef TRITLOOM_DOT_H
 #define TRITLOOM_DOT_H
 
+#include "tritloom/adder.h"
 #include "tritloom/trits.h"
 
 namespace loom {
-
-// a + b + carry, with the carry written into the adder's first stage, where it costs nothing.
-template <int W>
-ap_int<W + 1> add_carry(const ap_int<W>& a, const ap_int<W>& b, bool carry) {
-#pragma HLS INLINE
-  const ap_int<W + 2> left = (ap_int<W + 2>(a) << 1) | ap_int<W + 2>(1);
-  const ap_int<W + 2> right = (ap_int<W + 2>(b) << 1) | ap_int<W + 2>(carry ? 1 : 0);
-  const ap_int<W + 3> sum = left + right;
-  return ap_int<W + 1>(sum >> 1);
-}
 
 // One level of the adder tree: 2*N values to N, taking the carries FIRST..FIRST+N-1.
 template <int N, int W, int FIRST>

@@ -5,6 +5,7 @@
 #define TRITLOOM_READERS_H
 
 #include "tritloom/control.h"
+#include "tritloom/timer.h"
 
 namespace loom {
 
@@ -85,29 +86,6 @@ void gain_reader(const Beat* image, uint32_t beats, hls::stream<bool>& go,
       }
     }
   }
-}
-
-// Counts clock cycles from the kernel's start to the engine's end. A simulation has no clock: it
-// takes the cycles that the engine's own loops counted.
-inline void timer(hls::stream<uint64_t>& finish, uint64_t* cycles) {
-  uint64_t clock = 0;
-  uint64_t counted = 0;
-  bool running = true;
-  while (running) {
-#pragma HLS LOOP_TRIPCOUNT min = 1000 max = 1000000000
-#pragma HLS PIPELINE II = 1
-    uint64_t word = 0;
-    if (finish.read_nb(word)) {
-      running = false;
-      counted = word;
-    }
-    ++clock;
-  }
-#ifdef __SYNTHESIS__
-  *cycles = clock;
-#else
-  *cycles = counted;
-#endif
 }
 
 }  // namespace loom

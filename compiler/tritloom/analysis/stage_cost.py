@@ -1,0 +1,128 @@
+"""Programmable logic and initiations of one stage at a given folding (estimated)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..ir import flow, tern
+from ..ir.flow import channels_of, stream_of
+from ..ir.mlir import Operation
+from . import dataflow_area as area
+from .dataflow_area import Resources
+from .initiations import Work, initiations
+from .stage_traits import BEAT_BITS, Folding, folding_of, kernel_of, traits_of
+
+
+def work_of(stage: flow.Stage, folding: Folding | None = None) -> Work:
+    """Initiations of a stage: at II 1 the cycles that it is busy."""
+    return initiations(kernel_of(stage), traits_of(stage, folding))
+
+
+def cost_of(stage: flow.Stage, folding: Folding | None = None) -> Resources:
+    """Logic of a stage without its streams."""
+    return _COSTS[type(stage)](stage, folding or folding_of(stage))
+
+
+def stream_cost(stream: flow.StreamType, lanes: int | None = None) -> Resources:
+    """Logic of a FIFO, with its own lanes or with others."""
+    return area.fifo(stream.bits * (lanes or stream.lanes.data), stream.depth.data)
+
+
+def resize_cost(stream: flow.StreamType, lanes_in: int, lanes_out: int) -> Resources:
+    """Logic that regroups the words of a stream."""
+    return area.width_converter(stream.bits * lanes_in, stream.bits * lanes_out)
+
+
+def _memory(stage: flow.Stage, folding: Folding) -> Resources:
+    return area.dma(BEAT_BITS)
+
+
+def _resize(stage: flow.ResizeOp, folding: Folding) -> Resources:
+    return resize_cost(stream_of(stage.operand), folding.lanes_in, folding.lanes_out)
+
+
+def _fork(stage: flow.ForkOp, folding: Folding) -> Resources:
+    return Resources(lut=4 * len(stage.copies))
+
+
+def _window(stage: flow.WindowOp, folding: Folding) -> Resources:
+    window, source = stage.window(), stream_of(stage.operand)
+    _, width, channels = source.shape
+    return area.window(window.extent(0), window.kernel[1], width, channels, folding.lanes_out, source.bits)
+
+
+def _mvau(stage: flow.MvauOp, folding: Folding) -> Resources:
+    source, sums = stream_of(stage.operand), stream_of(stage.result)
+    pe, simd = folding.lanes_out, folding.lanes_in
+    depth = stage.rows // pe * (stage.columns // simd)
+    if depth == 1:
+        return area.hard_wired(stage.rows * stage.columns, source.bits, shared=False)
+    unit = area.mvau(pe, simd, source.bits, source.signed, sums.bits, depth)
+    replay = area.replay_buffer(simd * source.bits, stage.columns // simd) if stage.rows > pe else Resources()
+    return unit + replay + area.weight_memory(2 * pe * simd, depth, _ram_style(stage, folding))
+
+
+def _vvau(stage: flow.VvauOp, folding: Folding) -> Resources:
+    source, sums = stream_of(stage.operand), stream_of(stage.result)
+    depth = stage.taps * channels_of(sums) // folding.lanes_out
+    unit = area.mvau(folding.lanes_out, 1, source.bits, source.signed, sums.bits, depth)
+    return unit + area.weight_memory(2 * folding.lanes_out, depth, _ram_style(stage, folding))
+
+
+def _ram_style(stage: flow.Stage, folding: Folding) -> area.RamStyle:
+    return "block" if traits_of(stage, folding)["WEIGHTS_IN_BRAM"] else "distributed"
+
+
+def _pool(stage: flow.PoolOp | flow.GlobalPoolOp, folding: Folding) -> Resources:
+    taps = stage.taps if isinstance(stage, flow.PoolOp) else stage.pixels
+    kind: area.PoolKind = "max" if stage.kind.data == tern.Pooling.MAX else "average"
+    unit = area.pool(kind, stream_of(stage.operand).bits, folding.lanes_out, taps)
+    if isinstance(stage, flow.PoolOp):
+        return unit
+    result = stream_of(stage.result)
+    return unit + area.replay_buffer(folding.lanes_out * result.bits, channels_of(result) // folding.lanes_out)
+
+
+def _quantize(stage: flow.QuantizeOp, folding: Folding) -> Resources:
+    found = tern.steps(stage, stage.function)
+    return area.thresholds(32, found.levels.value.data, found.channels.value.data, folding.lanes_out)
+
+
+def _requantize(stage: flow.RequantizeOp, folding: Folding) -> Resources:
+    found, bits = tern.steps(stage, stage.function), stream_of(stage.inputs[0]).bits
+    lanes, output_bits = folding.lanes_out, stream_of(stage.result).bits
+    if stage.multiplier_bits is None:
+        return area.thresholds(bits, found.levels.value.data, found.channels.value.data, lanes)
+    multiplier = stage.multiplier_bits.value.data
+    if len(stage.inputs) == 2:
+        return area.add(
+            max(stream_of(value).bits for value in stage.inputs), multiplier, lanes, output_bits=output_bits
+        )
+    channels = -(-found.channels.value.data // lanes)
+    return area.requantize(bits, multiplier, channels, output_bits=output_bits) * lanes
+
+
+def _sum(stage: flow.AddOp, folding: Folding) -> Resources:
+    return Resources(lut=stream_of(stage.result).bits + 1, ff=stream_of(stage.result).bits) * folding.lanes_out
+
+
+def _concat(stage: flow.ConcatOp, folding: Folding) -> Resources:
+    return Resources(lut=stream_of(stage.result).bits * folding.lanes_out + 20, ff=20)
+
+
+_COSTS: Final[dict[type[Operation], Callable[..., Resources]]] = {
+    flow.LoadOp: _memory,
+    flow.StoreOp: _memory,
+    flow.QuantizeOp: _quantize,
+    flow.RequantizeOp: _requantize,
+    flow.ResizeOp: _resize,
+    flow.ForkOp: _fork,
+    flow.WindowOp: _window,
+    flow.MvauOp: _mvau,
+    flow.VvauOp: _vvau,
+    flow.PoolOp: _pool,
+    flow.GlobalPoolOp: _pool,
+    flow.AddOp: _sum,
+    flow.ConcatOp: _concat,
+}

@@ -1,0 +1,207 @@
+"""A stage as its kernel sees it: which kernel, and the compile-time parameters (docs/dataflow.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..ir import flow, tern
+from ..ir.flow import channels_of, stream_of
+from ..ir.mlir import Operation, f32
+
+BEAT_BITS: Final = 128
+BLOCK_RAM_DEPTH: Final = 128
+"""Words of a weight memory from which on it goes to block RAM."""
+
+
+@dataclass(frozen=True)
+class Folding:
+    """Parallelism of a stage: lanes of its operands, and of its results."""
+
+    lanes_in: int
+    lanes_out: int
+
+
+def folding_of(stage: flow.Stage) -> Folding:
+    """The folding that a stage's types have."""
+    first, last = (stage.streams_in() or stage.streams_out())[0], (stage.streams_out() or stage.streams_in())[0]
+    return Folding(stream_of(first).lanes.data, stream_of(last).lanes.data)
+
+
+def kernel_of(stage: flow.Stage) -> str:
+    """The kernel that computes a stage."""
+    if isinstance(stage, flow.LoadOp):
+        return "load_floats" if stream_of(stage.result).tensor.element_type == f32 else "load_codes"
+    if isinstance(stage, flow.RequantizeOp):
+        if stage.form.data == tern.Form.THRESHOLDS:
+            return "thresholds"
+        return "multiply_shift" if len(stage.inputs) == 1 else "multiply_shift2"
+    return _KERNELS[type(stage)]
+
+
+def traits_of(stage: flow.Stage, folding: Folding | None = None) -> dict[str, int]:
+    """Parameters of the kernel, with the stage's own folding or with another one."""
+    return _TRAITS[type(stage)](stage, folding or folding_of(stage))
+
+
+def _elements(stage: flow.Stage) -> int:
+    return stream_of((stage.streams_out() or stage.streams_in())[0]).elements
+
+
+def _memory(stage: flow.Stage, folding: Folding) -> dict[str, int]:
+    return {"BEAT_BITS": BEAT_BITS, "ELEMENTS": _elements(stage), "LANES": folding.lanes_out}
+
+
+def _resize(stage: flow.Stage, folding: Folding) -> dict[str, int]:
+    return {"ELEMENTS": _elements(stage), "IN_LANES": folding.lanes_in, "OUT_LANES": folding.lanes_out}
+
+
+def _fork(stage: flow.Stage, folding: Folding) -> dict[str, int]:
+    return {"ELEMENTS": _elements(stage), "LANES": folding.lanes_in, "COPIES": len(stage.streams_out())}
+
+
+def _window(stage: flow.WindowOp, folding: Folding) -> dict[str, int]:
+    window, (height, width, channels) = stage.window(), stream_of(stage.operand).shape
+    rows, columns, _ = stream_of(stage.result).shape
+    traits = {
+        "HEIGHT": height,
+        "WIDTH": width,
+        "CHANNELS": channels,
+        "LANES": folding.lanes_out,
+        "KERNEL_H": window.kernel[0],
+        "KERNEL_W": window.kernel[1],
+        "STRIDE_H": window.strides[0],
+        "STRIDE_W": window.strides[1],
+        "DILATION_H": window.dilations[0],
+        "DILATION_W": window.dilations[1],
+        "PAD_TOP": window.pads[0],
+        "PAD_LEFT": window.pads[1],
+        "PAD_BOTTOM": window.pads[2],
+        "PAD_RIGHT": window.pads[3],
+        "PAD_CODE": stage.pad_code.value.data,
+        "OUT_HEIGHT": rows,
+        "OUT_WIDTH": columns,
+        "CHANNELS_FIRST": stage.channels_first.value.data,
+    }
+    one_row = height == rows == window.kernel[0] == 1
+    return {_TURNED.get(name, name): value for name, value in traits.items()} if one_row else traits
+
+
+_TURNED: Final = {
+    one: other
+    for pair in (
+        ("HEIGHT", "WIDTH"),
+        ("KERNEL_H", "KERNEL_W"),
+        ("STRIDE_H", "STRIDE_W"),
+        ("DILATION_H", "DILATION_W"),
+        ("PAD_TOP", "PAD_LEFT"),
+        ("PAD_BOTTOM", "PAD_RIGHT"),
+        ("OUT_HEIGHT", "OUT_WIDTH"),
+    )
+    for one, other in (pair, pair[::-1])
+}
+"""The kernel's grain is the row: the positions of a sequence are rows of width 1."""
+
+
+def _mvau(stage: flow.MvauOp, folding: Folding) -> dict[str, int]:
+    depth = stage.rows // folding.lanes_out * (stage.columns // folding.lanes_in)
+    return {
+        "INPUTS": stage.columns,
+        "OUTPUTS": stage.rows,
+        "PE": folding.lanes_out,
+        "SIMD": folding.lanes_in,
+        "VECTORS": stage.vectors,
+        "GROUPS": 1,
+        "WEIGHTS_IN_BRAM": int(depth >= BLOCK_RAM_DEPTH),
+    }
+
+
+def _vvau(stage: flow.VvauOp, folding: Folding) -> dict[str, int]:
+    result = stream_of(stage.result)
+    depth = stage.taps * channels_of(result) // folding.lanes_out
+    return {
+        "CHANNELS": channels_of(result),
+        "PE": folding.lanes_out,
+        "TAPS": stage.taps,
+        "VECTORS": result.elements // channels_of(result),
+        "WEIGHTS_IN_BRAM": int(depth >= BLOCK_RAM_DEPTH),
+    }
+
+
+def _pool(stage: flow.PoolOp, folding: Folding) -> dict[str, int]:
+    result = stream_of(stage.result)
+    return {
+        "CHANNELS": channels_of(result),
+        "LANES": folding.lanes_out,
+        "TAPS": stage.taps,
+        "VECTORS": result.elements // channels_of(result),
+        "MAX": int(stage.kind.data == tern.Pooling.MAX),
+    }
+
+
+def _global_pool(stage: flow.GlobalPoolOp, folding: Folding) -> dict[str, int]:
+    return {
+        "CHANNELS": channels_of(stream_of(stage.operand)),
+        "LANES": folding.lanes_out,
+        "PIXELS": stage.pixels,
+        "MAX": int(stage.kind.data == tern.Pooling.MAX),
+    }
+
+
+def _steps(stage: flow.RequantizeOp | flow.QuantizeOp, folding: Folding) -> dict[str, int]:
+    found = tern.steps(stage, stage.function)
+    traits = {
+        "ELEMENTS": _elements(stage),
+        "CHANNELS": channels_of(stream_of(stage.result)) if found.channels.value.data > 1 else folding.lanes_out,
+        "LANES": folding.lanes_out,
+        "LOW": found.low.value.data,
+    }
+    if kernel_of(stage) == "thresholds":
+        return traits | {"LEVELS": found.levels.value.data, "STEP": found.step.value.data}
+    shift = stage.shift.value.data if isinstance(stage, flow.RequantizeOp) and stage.shift is not None else 0
+    return traits | {"SHIFT": shift, "HIGH": found.high}
+
+
+def _join(stage: flow.Stage, folding: Folding) -> dict[str, int]:
+    return {"ELEMENTS": _elements(stage), "LANES": folding.lanes_out}
+
+
+def _concat(stage: flow.ConcatOp, folding: Folding) -> dict[str, int]:
+    left, right = stream_of(stage.lhs), stream_of(stage.rhs)
+    return {
+        "PIXELS": left.elements // channels_of(left),
+        "CHANNELS_A": channels_of(left),
+        "CHANNELS_B": channels_of(right),
+        "LANES": folding.lanes_out,
+    }
+
+
+_KERNELS: Final[dict[type[Operation], str]] = {
+    flow.QuantizeOp: "thresholds",
+    flow.StoreOp: "store",
+    flow.ResizeOp: "resize",
+    flow.ForkOp: "fork",
+    flow.WindowOp: "window",
+    flow.MvauOp: "mvau",
+    flow.VvauOp: "vvau",
+    flow.PoolOp: "reduce",
+    flow.GlobalPoolOp: "global_reduce",
+    flow.AddOp: "add",
+    flow.ConcatOp: "concat",
+}
+_TRAITS: Final[dict[type[Operation], Callable[..., dict[str, int]]]] = {
+    flow.LoadOp: _memory,
+    flow.StoreOp: _memory,
+    flow.QuantizeOp: _steps,
+    flow.RequantizeOp: _steps,
+    flow.ResizeOp: _resize,
+    flow.ForkOp: _fork,
+    flow.WindowOp: _window,
+    flow.MvauOp: _mvau,
+    flow.VvauOp: _vvau,
+    flow.PoolOp: _pool,
+    flow.GlobalPoolOp: _global_pool,
+    flow.AddOp: _join,
+    flow.ConcatOp: _concat,
+}

@@ -1,0 +1,137 @@
+"""Compose the bundle of a feed-forward net: a kernel of its own, whose weights are part of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.net_estimate import NetEstimate, estimate_net
+from ..ir import flow, tern
+from ..ir.mlir import ModuleOp, SSAValue, TensorType, f32
+from ..ir.numerics import NUMERICS_VERSION
+from ..ir.store import WeightStore
+from ..runtime.kernel_manifest import NET_VLNV, canonical_hash, net_arguments
+from ..targets import Target
+from .flow_design import FlowDesign
+from .flow_hls import render_flow
+from .flow_stages import flow_design, input_bytes, output_bytes
+from .hls import HlsTarget
+from .manifest import manifest
+from .plan import BuildPlan
+
+
+def net_estimate(net: tern.NetOp, target: Target) -> NetEstimate:
+    """Cycles, resources and memory of a net whose FIFOs have their depths."""
+    stages = [op for op in net.body.block.ops if isinstance(op, flow.Stage)]
+    return estimate_net(stages, target, (input_bytes(net), output_bytes(net)))
+
+
+def _hashed(value: dict[str, Any]) -> dict[str, Any]:
+    return {"hash": canonical_hash(value), **value}
+
+
+def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> dict[str, Any]:
+    """What a bitstream is: the weights are in the sources, and those in its hash."""
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(f"{name} {hashlib.sha256(sources[name].encode()).hexdigest()}\n".encode())
+    return _hashed(
+        {
+            "vlnv": NET_VLNV,
+            "board": target.name,
+            "part": target.part,
+            "family": target.family,
+            "clock_mhz": target.clock_mhz,
+            "numerics": NUMERICS_VERSION,
+            "sources": digest.hexdigest(),
+            "max_frames": design.max_frames,
+            "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
+        }
+    )
+
+
+def _dtype(value: SSAValue) -> str:
+    element = value.type.element_type if isinstance(value.type, TensorType) else None
+    if element == f32:
+        return "float32"
+    return "int8" if tern.is_signed(tern.element_of(value)) else "uint8"
+
+
+def _port(port: tern.PortAttr, dtype: str) -> dict[str, Any]:
+    return {"name": port.tensor.data, "dtype": dtype, "shape": port.dimensions, "axes": port.order}
+
+
+def _program(
+    module: ModuleOp, store: WeightStore, net: tern.NetOp, kernel: str, found: NetEstimate, extra: dict[str, Any]
+) -> dict[str, Any]:
+    """What the host must know: layouts, buffers, and how sums become scores."""
+    scores = next(op for op in net.body.block.ops if isinstance(op, tern.ScoresOp))
+    vectors = {
+        name: [float(value) for value in store.vector(module, reference.root_reference.data).astype(np.float32)]
+        for name, reference in (("scale", scores.scale), ("offset", scores.offset))
+    }
+    weights = [op for op in module.ops if isinstance(op, tern.WeightOp)]
+    return _hashed(
+        {
+            "kernel": kernel,
+            "kind": "net",
+            "ternary_weights": sum(op.rows.value.data * op.cols.value.data for op in weights),
+            "input": _port(net.input_ports[0], _dtype(net.body.block.args[0])),
+            "output": _port(net.output_ports[0], "float32"),
+            "channels": tern.shape_of(scores.result)[-1],
+            "input_bytes": input_bytes(net),
+            "output_bytes": output_bytes(net),
+            **vectors,
+            "contiguous_bytes": found.contiguous_bytes,
+            "estimate": {
+                "cycles_per_frame": found.cycles_per_frame,
+                "frames_per_second": round(found.frames_per_second, 3),
+                "label": found.label,
+            },
+            **extra,
+        }
+    )
+
+
+def compose_net_bundle(
+    module: ModuleOp,
+    store: WeightStore,
+    net: tern.NetOp,
+    target: Target,
+    model: Path,
+    found: NetEstimate,
+    documents: Mapping[str, str],
+    dumps: Mapping[str, str],
+) -> BuildPlan:
+    """Every file of a bundle.
+
+    Args:
+        module: the module whose net is folded, its FIFOs sized.
+        store: its constants.
+        net: the net of the module.
+        target: the board.
+        model: the ONNX file.
+        found: the estimate that the manifest quotes.
+        documents: further text files by path: README and report.
+        dumps: IR text after each pass, by file name.
+    """
+    plan = BuildPlan()
+    design = flow_design(module, store, net)
+    sources = render_flow(design, HlsTarget(target.part, target.clock_mhz, target.name))
+    kernel = _kernel(design, sources, target)
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    extra: dict[str, Any] = {"name": model.stem, "source": {"sha256": digest}}
+    extra["stages"] = [stage.name for stage in design.stages]
+    program = _program(module, store, net, kernel["hash"], found, extra)
+    plan.add_all("hls", sources)
+    for path, text in documents.items():
+        plan.add(path, text)
+    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    plan.add_all("ir", dumps)
+    origin = {"file": str(model.resolve()), "sha256": digest}
+    plan.add("manifest.json", manifest(kernel, program, origin, hashed))
+    return plan

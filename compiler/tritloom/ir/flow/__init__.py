@@ -1,0 +1,63 @@
+"""The `flow` dialect: a net as processes that streams connect."""
+
+from ..mlir import Dialect
+from .ops import (
+    AddOp,
+    ConcatOp,
+    ForkOp,
+    GlobalPoolOp,
+    LoadOp,
+    MvauOp,
+    PoolOp,
+    QuantizeOp,
+    RequantizeOp,
+    ResizeOp,
+    Stage,
+    StoreOp,
+    VvauOp,
+    WindowOp,
+    channels_of,
+)
+from .types import StreamType, stream_element, stream_of
+
+Flow = Dialect(
+    "flow",
+    [
+        LoadOp,
+        StoreOp,
+        QuantizeOp,
+        ResizeOp,
+        ForkOp,
+        WindowOp,
+        MvauOp,
+        VvauOp,
+        PoolOp,
+        GlobalPoolOp,
+        RequantizeOp,
+        AddOp,
+        ConcatOp,
+    ],
+    [StreamType],
+)
+
+__all__ = [
+    "AddOp",
+    "ConcatOp",
+    "Flow",
+    "ForkOp",
+    "GlobalPoolOp",
+    "LoadOp",
+    "MvauOp",
+    "PoolOp",
+    "QuantizeOp",
+    "RequantizeOp",
+    "ResizeOp",
+    "Stage",
+    "StoreOp",
+    "StreamType",
+    "VvauOp",
+    "WindowOp",
+    "channels_of",
+    "stream_element",
+    "stream_of",
+]

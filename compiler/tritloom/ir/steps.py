@@ -1,0 +1,230 @@
+"""Step functions: what lies between one integer tensor and the next in a net with static quantisers.
+
+Rescale, bias, batch norm, ReLU, clip and quantiser of one channel together are a monotone staircase over an affine sum
+of integers. It is kept as exact rationals, so that every code is the exact evaluation of the ONNX graph, and becomes
+integer thresholds or a multiplication and a shift (the pass `to-thresholds`) that are proved equal to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+I64 = NDArray[np.int64]
+T = TypeVar("T")
+
+_FAR = 2**62
+"""Beyond every accumulator."""
+
+
+class Boundary(NamedTuple):
+    """Where a staircase steps up: at `at` itself if `inclusive`, else directly behind it."""
+
+    at: Fraction
+    inclusive: bool
+
+
+@dataclass(frozen=True)
+class StepFunction:
+    """`code = low + step * #{k : v passes boundary k}` with `v = sum_i scales[i][c] * a_i + offset[c]`.
+
+    `scales` has a row for each operand; it, `offset` and `boundaries` have one entry for every channel, or one for all.
+    Boundaries ascend, an inclusive one before another at the same place. The counts of channels agree.
+    """
+
+    scales: tuple[tuple[Fraction, ...], ...]
+    offset: tuple[Fraction, ...]
+    boundaries: tuple[tuple[Boundary, ...], ...]
+    low: int
+    step: int = 1
+
+    @property
+    def operands(self) -> int:
+        return len(self.scales)
+
+    @property
+    def levels(self) -> int:
+        """Steps: there is one code more."""
+        return len(self.boundaries[0])
+
+    @property
+    def high(self) -> int:
+        return self.low + self.step * self.levels
+
+    @cached_property
+    def channels(self) -> int:
+        """1 where all channels are alike."""
+        return max(len(self.offset), len(self.boundaries), *(len(row) for row in self.scales))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the whole function."""
+        state = hashlib.sha256(f"{self.low} {self.step}\n".encode())
+        for row in (*self.scales, self.offset):
+            state.update((" ".join(map(str, row)) + "\n").encode())
+        for steps in self.boundaries:
+            state.update((" ".join(f"{at}{'=' if inclusive else ''}" for at, inclusive in steps) + "\n").encode())
+        return state.hexdigest()
+
+    def at_channel(self, channel: int) -> StepFunction:
+        """The function of one channel."""
+        return StepFunction(
+            tuple((_pick(row, channel),) for row in self.scales),
+            (_pick(self.offset, channel),),
+            (_pick(self.boundaries, channel),),
+            self.low,
+            self.step,
+        )
+
+    def exact(self, channel: int, values: Sequence[int]) -> int:
+        """The code of one element, in rational arithmetic."""
+        total = _pick(self.offset, channel)
+        for row, value in zip(self.scales, values, strict=True):
+            total += _pick(row, channel) * value
+        steps = _pick(self.boundaries, channel)
+        return self.low + self.step * sum(total >= at if inclusive else total > at for at, inclusive in steps)
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """Of one operand: the staircase over the integers themselves.
+
+        Raises:
+            ValueError: there are several operands.
+        """
+        if self.operands != 1:
+            raise ValueError(f"{self.operands} operands have no thresholds")
+        rows = [_integer_thresholds(self.at_channel(channel)) for channel in range(self.channels)]
+        return Thresholds(
+            np.array([row for row, _ in rows], np.int64).reshape(len(rows), self.levels),
+            np.array([negative for _, negative in rows]),
+        )
+
+    @cached_property
+    def float_thresholds(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Of one float32 operand: the smallest float32 number that passes each boundary, [C or 1, levels], and whether
+        the operand is negated first, bool [C or 1]. A boundary that no number passes is +inf, which infinity passes."""
+        tables = np.empty((self.channels, self.levels), np.float32)
+        negative = np.empty(self.channels, bool)
+        for channel in range(self.channels):
+            single = self.at_channel(channel)
+            scale, offset = single.scales[0][0], single.offset[0]
+            if scale == 0:
+                raise ValueError("a scale of zero has no thresholds among the floats")
+            negative[channel] = scale < 0
+            for level, (at, inclusive) in enumerate(single.boundaries[0]):
+                tables[channel, level] = _smallest_float((at - offset) / abs(scale), inclusive)
+        return tables, negative
+
+    def given(self, index: int, value: int) -> StepFunction:
+        """The function of the other operands, one operand being fixed."""
+        count = max(len(self.offset), len(self.scales[index]))
+        offset = tuple(_pick(self.offset, c) + _pick(self.scales[index], c) * value for c in range(count))
+        return StepFunction(
+            self.scales[:index] + self.scales[index + 1 :], offset, self.boundaries, self.low, self.step
+        )
+
+    def __call__(self, *operands: NDArray[np.generic]) -> I64:
+        """Codes of integer arrays [..., C], all of one shape."""
+        if len(operands) != self.operands:
+            raise ValueError(f"{self.operands} operands are needed, not {len(operands)}")
+        if self.operands == 1:
+            return self._counted(self.thresholds, operands[0])
+        # The operand with the fewest values is fixed, one value at a time.
+        values = [np.unique(operand) for operand in operands]
+        index = min(range(len(values)), key=lambda i: len(values[i]))
+        codes = np.empty(operands[0].shape, np.int64)
+        others = [operand for i, operand in enumerate(operands) if i != index]
+        for value in values[index]:
+            where = operands[index] == value
+            codes[where] = self.given(index, int(value))(*others)[where]
+        return codes
+
+    def _counted(self, thresholds: Thresholds, operand: NDArray[np.generic]) -> I64:
+        values = operand.astype(np.int64, copy=False)
+        codes = np.empty(values.shape, np.int64)
+        for channel in range(values.shape[-1]):
+            at = channel if self.channels > 1 else 0
+            part = -values[..., channel] if thresholds.negative[at] else values[..., channel]
+            codes[..., channel] = np.searchsorted(thresholds.table[at], part, side="right")
+        return self.low + self.step * codes
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """`#{k : (negative[c] ? -a : a) >= table[c][k]}`: int64 [C or 1, levels], ascending; bool [C or 1]."""
+
+    table: I64
+    negative: NDArray[np.bool_]
+
+
+def _integer_thresholds(function: StepFunction) -> tuple[list[int], bool]:
+    """Thresholds of one channel, cut off at +-2^62, and whether the operand is negated."""
+    scale, offset = function.scales[0][0], function.offset[0]
+    found = []
+    for at, inclusive in function.boundaries[0]:
+        distance = at - offset
+        if scale == 0:
+            passed = distance <= 0 if inclusive else distance < 0
+            found.append(-_FAR if passed else _FAR)
+        else:
+            quotient = distance / abs(scale)
+            threshold = math.ceil(quotient) if inclusive else math.floor(quotient) + 1
+            found.append(max(-_FAR, min(_FAR, threshold)))
+    return found, scale < 0
+
+
+def _smallest_float(bound: Fraction, inclusive: bool) -> np.float32:
+    """The smallest float32 number at or above (or only above) `bound`."""
+    infinity = np.float32(np.inf)
+
+    def passes(value: np.float32) -> bool:
+        number = Fraction(float(value))
+        return number >= bound if inclusive else number > bound
+
+    with np.errstate(over="ignore"):
+        found = np.float32(float(bound))
+    while np.isfinite(found) and not passes(found):
+        found = np.nextafter(found, infinity)
+    while np.isfinite(below := np.nextafter(found, -infinity)) and passes(below):
+        found = below
+    return found
+
+
+def uniform(
+    low: int,
+    high: int,
+    scale: Fraction = Fraction(1),
+    zero: Fraction = Fraction(0),
+    rounding: str = "half_even",
+) -> tuple[Boundary, ...]:
+    """Boundaries of `clamp(round(v / scale + zero), low, high)`, scale > 0.
+
+    `rounding`: half_even, half_up, half_down, half_away, floor, ceil or to_zero, QONNX's rounding modes.
+    """
+    half = Fraction(1, 2)
+    found = []
+    for code in range(low + 1, high + 1):
+        positive = code > 0
+        at, inclusive = {
+            "half_even": (code - half, code % 2 == 0),
+            "half_up": (code - half, True),
+            "half_down": (code - half, False),
+            "half_away": (code - half, positive),
+            "floor": (Fraction(code), True),
+            "ceil": (Fraction(code - 1), False),
+            "to_zero": (Fraction(code), True) if positive else (Fraction(code - 1), False),
+        }[rounding]
+        found.append(Boundary((at - zero) * scale, inclusive))
+    return tuple(found)
+
+
+def _pick(row: Sequence[T], channel: int) -> T:
+    return row[channel] if len(row) > 1 else row[0]

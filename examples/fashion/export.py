@@ -1,0 +1,10 @@
+"""Write the ONNX files of a checkpoint: `python -m examples.fashion.export cnn runs/fashion-cnn.pt --folder .`."""
+
+from __future__ import annotations
+
+from ..quantised.export import export
+from .data import load
+from .train import NETS
+
+if __name__ == "__main__":
+    export(NETS, load, pixel=1 / 255)

@@ -1,0 +1,130 @@
+"""Dataflow designs that the tests run, put together stage by stage."""
+
+from __future__ import annotations
+
+import numpy as np
+from tritloom.analysis.initiations import words
+from tritloom.backend.flow_design import Element, FlowDesign, Stage, Stream
+
+U8 = Element(8)
+KEY = Element(32, signed=True)
+
+
+def bits_of(*ends: int) -> Element:
+    """A signed type that holds these values."""
+    return Element(max(2, *(1 + max(end, ~end).bit_length() for end in ends)), signed=True)
+
+
+class Builder:
+    """Adds stages; each method returns the name of the new stream. Streams are two words deep."""
+
+    def __init__(self, name: str, seed: int = 0):
+        self.name = name
+        self.rng = np.random.default_rng(seed)
+        self.streams: dict[str, Stream] = {}
+        self.stages: list[Stage] = []
+        self.input_bytes = 0
+
+    def stage(self, kernel: str, name: str, inputs: list[str], outputs: list[tuple[Element, int]], roms=None, **traits):
+        names = [name + "_out" + ("" if len(outputs) == 1 else str(i)) for i in range(len(outputs))]
+        for stream, (element, lanes) in zip(names, outputs, strict=True):
+            self.streams[stream] = Stream(stream, element, lanes, 2)
+        onnx = (f"/{name}/node",)
+        self.stages.append(
+            Stage(name, kernel, traits, tuple(inputs), tuple(names), roms or {}, f"flow.{kernel} %{name}", onnx)
+        )
+        return names[0] if len(names) == 1 else names
+
+    def elements(self, stream: str) -> int:
+        """Elements a frame."""
+        for stage in self.stages:
+            if stream in stage.outputs:
+                count = words(stage.kernel, stage.traits).outputs[stage.outputs.index(stream)]
+                return count * self.streams[stream].lanes
+        raise KeyError(stream)
+
+    def load(self, elements: int, lanes: int = 1, element: Element = U8) -> str:
+        kernel, size = ("load_floats", 4) if element == KEY else ("load_codes", 1)
+        self.input_bytes = -(-elements * size // 16) * 16
+        return self.stage(kernel, "load", [], [(element, lanes)], BEAT_BITS=128, ELEMENTS=elements, LANES=lanes)
+
+    def resize(self, source: str, lanes: int) -> str:
+        before = self.streams[source]
+        if before.lanes == lanes:
+            return source
+        traits = {"ELEMENTS": self.elements(source), "IN_LANES": before.lanes, "OUT_LANES": lanes}
+        return self.stage("resize", f"resize{len(self.stages)}", [source], [(before.element, lanes)], **traits)
+
+    def mvau(self, name: str, source: str, outputs: int, pe: int, simd: int, vectors: int = 1, groups: int = 1) -> str:
+        source = self.resize(source, simd)
+        element = self.streams[source].element
+        inputs = self.elements(source) // vectors
+        weights = self.rng.integers(-1, 2, (groups * outputs, inputs), dtype=np.int8)
+        largest = inputs * max(element.high, -element.low)
+        traits = {"INPUTS": inputs, "OUTPUTS": outputs, "PE": pe, "SIMD": simd, "VECTORS": vectors}
+        flags = {"GROUPS": groups, "WEIGHTS_IN_BRAM": 0}
+        out = [(bits_of(largest, -largest), pe)]
+        return self.stage("mvau", name, [source], out, {"weights": weights}, **traits, **flags)
+
+    def thresholds(self, name: str, source: str, channels: int, levels: int, out: Element, spread: int = 60) -> str:
+        before = self.streams[source]
+        table = np.sort(self.rng.integers(-spread, spread, (channels, levels)), axis=1)
+        negative = self.rng.integers(0, 2, channels).astype(bool)
+        traits = {"ELEMENTS": self.elements(source), "CHANNELS": channels, "LANES": before.lanes, "LEVELS": levels}
+        roms = {"thresholds": table, "negative": negative}
+        return self.stage("thresholds", name, [source], [(out, before.lanes)], roms, **traits, LOW=out.low, STEP=1)
+
+    def window(self, name: str, source: str, shape: tuple[int, int, int], kernel: int, **options: int) -> str:
+        """`shape` is [H, W, C]; options: stride, dilation, pad (each the same in both directions), pad_code, first."""
+        lanes = self.streams[source].lanes
+        stride, dilation, pad = (options.get(key, value) for key, value in (("stride", 1), ("dilation", 1), ("pad", 0)))
+        span = (kernel - 1) * dilation + 1
+        traits = {"HEIGHT": shape[0], "WIDTH": shape[1], "CHANNELS": shape[2], "LANES": lanes}
+        for axis in "HW":
+            traits |= {f"KERNEL_{axis}": kernel, f"STRIDE_{axis}": stride, f"DILATION_{axis}": dilation}
+        traits |= {f"PAD_{side}": pad for side in ("TOP", "LEFT", "BOTTOM", "RIGHT")}
+        traits |= {"PAD_CODE": options.get("pad_code", 0), "CHANNELS_FIRST": options.get("first", 0)}
+        traits |= {"OUT_HEIGHT": (shape[0] + 2 * pad - span) // stride + 1}
+        traits |= {"OUT_WIDTH": (shape[1] + 2 * pad - span) // stride + 1}
+        return self.stage("window", name, [source], [(self.streams[source].element, lanes)], **traits)
+
+    def reduce(self, name: str, source: str, channels: int, taps: int, *, largest: bool = True) -> str:
+        before = self.streams[source]
+        vectors = self.elements(source) // (channels * taps)
+        element = before.element
+        if not largest:
+            element = bits_of(taps * element.high, taps * element.low)
+        traits = {"CHANNELS": channels, "LANES": before.lanes, "TAPS": taps, "VECTORS": vectors, "MAX": int(largest)}
+        return self.stage("reduce", name, [source], [(element, before.lanes)], **traits)
+
+    def fork(self, source: str, copies: int = 2) -> list[str]:
+        before = self.streams[source]
+        traits = {"ELEMENTS": self.elements(source), "LANES": before.lanes, "COPIES": copies}
+        return self.stage("fork", f"fork{len(self.stages)}", [source], [(before.element, before.lanes)] * copies, **traits)
+
+    def store(self, source: str, depths: dict[str, int] | None = None) -> FlowDesign:
+        """The finished design, with some streams deeper."""
+        elements, lanes = self.elements(source), self.streams[source].lanes
+        if 4 % lanes and lanes % 4:
+            source, lanes = self.resize(source, 1), 1
+        self.stages.append(
+            Stage("store", "store", {"BEAT_BITS": 128, "ELEMENTS": elements, "LANES": lanes}, (source,), (), {}, "flow.store")
+        )
+        for name, depth in (depths or {}).items():
+            before = self.streams[name]
+            self.streams[name] = Stream(name, before.element, before.lanes, depth)
+        streams, stages = tuple(self.streams.values()), tuple(self.stages)
+        return FlowDesign(self.name, streams, stages, self.input_bytes, -(-elements // 4) * 16)
+
+
+def mlp(sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16), (1, 16)), bits: int = 2) -> FlowDesign:
+    """A perceptron of 8-bit inputs; folding: (PE, SIMD) of each layer."""
+    net = Builder("mlp")
+    pe, simd = folding[0]
+    flow = net.load(sizes[0], next(lanes for lanes in (16, 8, 4, 2, 1) if simd % lanes == 0))
+    for layer, (outputs, (pe, simd)) in enumerate(zip(sizes[1:], folding, strict=True)):
+        flow = net.mvau(f"dense{layer}", flow, outputs, pe, simd)
+        if layer + 2 < len(sizes):
+            spread = 200 if layer else 8000
+            flow = net.thresholds(f"steps{layer}", flow, outputs, (1 << bits) - 1, Element(bits), spread)
+    return net.store(flow)

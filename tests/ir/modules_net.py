@@ -1,0 +1,64 @@
+"""A feed-forward net as text with every operation of such nets, and small ones around a body."""
+
+from __future__ import annotations
+
+_HASH = 'hash = "h"'
+
+
+def _weight(name: str, rows: int, cols: int) -> str:
+    return f'tern.weight "{name}" {{rows = {rows} : i64, cols = {cols} : i64, scale = 1.0 : f32, {_HASH}}}\n'
+
+
+def _steps(name: str, channels: int, operands: int, low: int, levels: int, step: int = 1) -> str:
+    numbers = {"channels": channels, "operands": operands, "low": low, "step": step, "levels": levels}
+    return f'tern.steps "{name}" {{' + ", ".join(f"{k} = {v} : i64" for k, v in numbers.items()) + f", {_HASH}}}\n"
+
+
+SYMBOLS = (
+    _weight("filters", 4, 18)
+    + _weight("rows", 3, 128)
+    + _steps("input", 1, 1, 0, 255)
+    + _steps("one", 4, 1, -2, 3)
+    + _steps("two", 1, 2, 0, 3)
+    + 'tern.vector "scale" {length = 3 : i64}\ntern.vector "offset" {length = 3 : i64}\n'
+)
+WINDOW = (
+    "kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64],"
+    " dilations = [1 : i64, 1 : i64]"
+)
+HALVE = (
+    "kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64],"
+    " dilations = [1 : i64, 1 : i64]"
+)
+CONV = (
+    f"%c = tern.conv2d %q @filters {{{WINDOW}, groups = 1 : i64, pad_code = 0 : i64}}"
+    " : tensor<4x4x2xui8> -> tensor<4x4x4xsi13>\n"
+)
+QUANTIZE = "%q = tern.quantize %x @input : tensor<4x4x2xf32> -> tensor<4x4x2xui8>\n"
+REQUANTIZE = "%r = tern.requantize %c @one : tensor<4x4x4xsi13> -> tensor<4x4x4xsi2>\n"
+POOL = f"%p = tern.pool %r {{kind = #tern<pooling max>, {HALVE}}} : tensor<4x4x4xsi2> -> tensor<2x2x4xsi2>\n"
+SUM = "%s = tern.sum %r, %r : tensor<4x4x4xsi2>, tensor<4x4x4xsi2> -> tensor<4x4x4xsi3>\n"
+JOIN = "%j = tern.concat %t, %t : tensor<4x4x4xui2>, tensor<4x4x4xui2> -> tensor<4x4x8xui2>\n"
+TWO = (
+    "%t = tern.requantize %r, %s @two {form = #tern<form multiply_shift>, shift = 7 : i64}"
+    " : tensor<4x4x4xsi2>, tensor<4x4x4xsi3> -> tensor<4x4x4xui2>\n"
+)
+DENSE = "%d = tern.dense %j @rows : tensor<4x4x8xui2> -> tensor<3xsi10>\n"
+SCORES = "%y = tern.scores %d {scale = @scale, offset = @offset} : tensor<3xsi10> -> tensor<3xf32>\n"
+BODY = QUANTIZE + CONV + REQUANTIZE + POOL + SUM + TWO + JOIN + DENSE + SCORES
+RETURN = "tern.return %y : tensor<3xf32>\n"
+INPUT, OUTPUT = '#tern.port<"x", [2, 4, 4], [1, 2, 0]>', '#tern.port<"y", [3], [0]>'
+
+
+def net_text(
+    body: str = BODY,
+    returned: str = RETURN,
+    symbols: str = "",
+    inputs: str = INPUT,
+    outputs: str = OUTPUT,
+) -> str:
+    """A module whose net has the argument %x, tensor<4x4x2xf32>."""
+    return (
+        f"builtin.module {{\n{SYMBOLS}{symbols}"
+        f'tern.net "n" inputs [{inputs}] outputs [{outputs}] {{\n^bb0(%x: tensor<4x4x2xf32>):\n{body}{returned}}}\n}}\n'
+    )

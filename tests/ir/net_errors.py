@@ -1,0 +1,118 @@
+"""What the verifiers of feed-forward nets refuse: operation, text and message (see test_verifiers)."""
+
+from __future__ import annotations
+
+from modules_net import (
+    CONV,
+    DENSE,
+    JOIN,
+    OUTPUT,
+    POOL,
+    QUANTIZE,
+    REQUANTIZE,
+    SCORES,
+    SUM,
+    TWO,
+    net_text,
+)
+
+Q, C, R = QUANTIZE, QUANTIZE + CONV, QUANTIZE + CONV + REQUANTIZE
+T, D = R + SUM + TWO + JOIN, R + SUM + TWO + JOIN + DENSE
+
+
+def cut(body: str) -> str:
+    """A net that ends behind `body`: what is wrong in it is told before the missing output is."""
+    return net_text(body, "tern.return\n")
+
+
+NET_ERRORS: dict[str, list[tuple[str, str]]] = {
+    "tern.steps": [
+        (net_text(symbols=f'tern.steps "s" {{channels = 1 : i64, operands = 1 : i64, low = 0 : i64,'
+                          f' {numbers}, hash = ""}}\n'),
+         "steps @s: channels, operands, step and levels must be positive")
+        for numbers in ("step = 0 : i64, levels = 1 : i64", "step = 1 : i64, levels = 0 : i64")
+    ],
+    "tern.net": [
+        (net_text(returned="tern.return\n"), "tern.net: 1 names for 0 values"),
+        (net_text(outputs=OUTPUT.replace("3", "4")), "tern.net: 'y' [4] is no tensor<3xf32>"),
+        (net_text(returned="tern.return %d : tensor<3xsi10>\n"), "tern.net: the outputs are f32 scores"),
+        (net_text(inputs='#tern.port<"x", [2, 4, 4], [1, 2, 2]>'), "#tern.port: [2, 4, 4] with axes [1, 2, 2]"),
+        (net_text(inputs='#tern.port<"x", [2, 0, 4], [0, 1, 2]>'), "#tern.port: [2, 0, 4] with axes [0, 1, 2]"),
+    ],
+    "tern.quantize": [
+        (cut(Q.replace("@input", "@filters")), "tern.quantize: @filters is no step function"),
+        (cut(Q.replace("@input", "@nothing")), "tern.quantize: @nothing names no constant of the module"),
+        (cut(Q.replace("@input", "@two")), "tern.quantize: @two takes 2 operands, not 1"),
+        (cut(Q.replace("@input", "@one")), "tern.quantize: @one has 4 channels"),
+        (cut(Q.replace("ui8", "ui7")), "tern.quantize: codes 0 to 255 do not fit tensor<4x4x2xui7>"),
+        (cut(Q.replace("ui8", "f32")), "a tensor of siN or uiN is needed, not tensor<4x4x2xf32>"),
+        (cut(Q.replace("ui8", "i8")), "a tensor of siN or uiN is needed, not tensor<4x4x2xi8>"),
+        (cut(Q.replace("4x4x2xui8", "4x4x3xui8")),
+         "tern.quantize: operands and result differ in shape: [(4, 4, 2), (4, 4, 3)]"),
+        (cut(Q.replace("4x4x2xui8", "4x8xui8")),
+         "a tensor [H, W, C] or [K] of a fixed size is needed, not tensor<4x8xui8>"),
+        (cut(Q.replace("4x4x2xui8", "?xui8")),
+         "a tensor [H, W, C] or [K] of a fixed size is needed, not tensor<?xui8>"),
+        (cut(C + "%z = tern.quantize %c @one : tensor<4x4x4xsi13> -> tensor<4x4x4xsi2>\n"),
+         "tern.quantize: the operand is a tensor of f32"),
+    ],
+    "tern.requantize": [
+        (cut(C + REQUANTIZE.replace("@one", "@one {form = #tern<form multiply_shift>}")),
+         "tern.requantize: a shift belongs to the form multiply_shift"),
+        (cut(C + REQUANTIZE.replace("@one", "@one {form = #tern<form thresholds>, shift = 3 : i64}")),
+         "tern.requantize: a shift belongs to the form multiply_shift"),
+        (cut(C + REQUANTIZE.replace("@one", "@one {shift = 3 : i64}")),
+         "tern.requantize: a shift belongs to the form multiply_shift"),
+        (cut("%r = tern.requantize %x @input : tensor<4x4x2xf32> -> tensor<4x4x2xui8>\n"),
+         "a tensor of siN or uiN is needed, not tensor<4x4x2xf32>"),
+    ],
+    "tern.scores": [
+        (cut(D + SCORES.replace("@offset", "@filters")), "tern.scores: @filters is not a vector"),
+        (cut(D + SCORES.replace("tensor<3xf32>", "tensor<4xf32>")),
+         "tern.scores: operand and result differ in shape"),
+        (cut(T + (DENSE + SCORES).replace("si10", "si26")),
+         "tern.scores: sums of more than 25 bits are no exact float32 numbers"),
+    ],
+    "tern.conv2d": [
+        (cut(Q + CONV.replace("kernel = [3 : i64, 3 : i64]", "kernel = [3 : i64]")),
+         "tern.conv2d: kernel, strides, pads or dilations are malformed"),
+        (cut(Q + CONV.replace("kernel = [3 : i64, 3 : i64]", "kernel = [3 : i64, 0 : i64]")),
+         "tern.conv2d: kernel, strides, pads or dilations are malformed"),
+        (cut(Q + CONV.replace("pads = [1 : i64", "pads = [-1 : i64")),
+         "tern.conv2d: kernel, strides, pads or dilations are malformed"),
+        (cut(Q + CONV.replace("tensor<4x4x4xsi13>", "tensor<64xsi13>")),
+         "tern.conv2d: operand and result are tensors [H, W, C]"),
+        (cut(Q + CONV.replace("tensor<4x4x4xsi13>", "tensor<2x4x4xsi13>")),
+         "tern.conv2d: the result has 2 x 4 pixels, not 4 x 4"),
+        (cut(Q + CONV.replace("pad_code = 0", "pad_code = 256")),
+         "tern.conv2d: the pad code 256 is no code of tensor<4x4x2xui8>"),
+        (cut(Q + CONV.replace("groups = 1", "groups = 3")),
+         "tern.conv2d: 3 groups of 2 channels and 4 filters"),
+        (cut(Q + CONV.replace("groups = 1", "groups = 2")), "tern.conv2d: @filters is 4 x 18, not 4 x 9"),
+        (cut(Q + CONV.replace("@filters", "@scale")), "tern.conv2d: @scale is not a weight"),
+    ],
+    "tern.dense": [
+        (cut(T + DENSE.replace("@rows", "@filters")),
+         "tern.dense: @filters does not take tensor<4x4x8xui2> to tensor<3xsi10>"),
+        (cut(T + DENSE.replace("si10", "f32")), "a tensor of siN or uiN is needed, not tensor<3xf32>"),
+    ],
+    "tern.pool": [
+        (cut(R + POOL.replace("tensor<2x2x4xsi2>", "tensor<2x2x3xsi2>")),
+         "tern.pool: operand and result differ in channels"),
+        (cut(R + POOL.replace("tensor<2x2x4xsi2>", "tensor<2x2x4xsi3>")),
+         "tern.pool: a maximum has the type of its operand"),
+    ],
+    "tern.sum": [
+        (cut(R + SUM.replace("tensor<4x4x4xsi3>", "tensor<4x4x3xsi3>")),
+         "tern.sum: operands and result differ in shape"),
+        (cut(R + SUM.replace("si3", "si2")), "tern.sum: sums -4 to 2 do not fit tensor<4x4x4xsi2>"),
+    ],
+    "tern.concat": [
+        (cut(T.replace("tensor<4x4x8xui2>", "tensor<4x2x8xui2>")),
+         "tern.concat: operands and result differ in rows or columns"),
+        (cut(T.replace("tensor<4x4x8xui2>", "tensor<4x4x4xui2>")),
+         "tern.concat: the result has another number of channels than its operands together"),
+        (cut(T.replace("tensor<4x4x8xui2>", "tensor<4x4x8xui3>")),
+         "tern.concat: operands and result differ in element type"),
+    ],
+}  # fmt: skip
