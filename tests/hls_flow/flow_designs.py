@@ -100,7 +100,9 @@ class Builder:
     def fork(self, source: str, copies: int = 2) -> list[str]:
         before = self.streams[source]
         traits = {"ELEMENTS": self.elements(source), "LANES": before.lanes, "COPIES": copies}
-        return self.stage("fork", f"fork{len(self.stages)}", [source], [(before.element, before.lanes)] * copies, **traits)
+        return self.stage(
+            "fork", f"fork{len(self.stages)}", [source], [(before.element, before.lanes)] * copies, **traits
+        )
 
     def store(self, source: str, depths: dict[str, int] | None = None) -> FlowDesign:
         """The finished design, with some streams deeper."""
@@ -108,7 +110,15 @@ class Builder:
         if 4 % lanes and lanes % 4:
             source, lanes = self.resize(source, 1), 1
         self.stages.append(
-            Stage("store", "store", {"BEAT_BITS": 128, "ELEMENTS": elements, "LANES": lanes}, (source,), (), {}, "flow.store")
+            Stage(
+                "store",
+                "store",
+                {"BEAT_BITS": 128, "ELEMENTS": elements, "LANES": lanes},
+                (source,),
+                (),
+                {},
+                "flow.store",
+            )
         )
         for name, depth in (depths or {}).items():
             before = self.streams[name]

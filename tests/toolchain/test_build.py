@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from support.fake_tools import calls
+from tritloom.runtime.bundle import Bundle
+from tritloom.runtime.errors import DeviceError
+from tritloom.runtime.overlay_file import check_overlay
 from tritloom.toolchain import BuildOptions, ToolError, Version, build_bundle
 from tritloom.toolchain.record import sha256_of
 
@@ -57,6 +60,17 @@ def test_the_overlay_names_its_kernel(bundle: Path, fakes: Fakes) -> None:
         "tritloom.hwh",
     ]
     assert sorted(path.name for path in bundle.iterdir() if path.name.startswith(".")) == []
+
+
+def test_the_runtime_takes_it(bundle: Path, fakes: Fakes) -> None:
+    """What `tritloom build` writes is what the board's side checks."""
+    fakes()
+    build(bundle)
+    opened = Bundle.open(bundle)
+    assert check_overlay(opened) == bundle / "overlay" / "tritloom.bit"
+    (bundle / "overlay" / "tritloom.hwh").write_text("another")
+    with pytest.raises(DeviceError, match="overlay/tritloom.hwh"):
+        check_overlay(opened)
 
 
 @pytest.mark.parametrize(

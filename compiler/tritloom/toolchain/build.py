@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..runtime.manifest import canonical_hash
+from ..runtime.kernel_manifest import canonical_hash
 from .checks import check_hls, timing_failure
 from .errors import ToolError
 from .figures import Figures, read_figures, write_report

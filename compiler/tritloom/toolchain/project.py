@@ -41,12 +41,23 @@ class Project:
         kernel = json.loads((root / "manifest.json").read_text(encoding="utf-8"))["kernel"]
         try:
             report = json.loads((root / "report" / "report.json").read_text(encoding="utf-8"))
-            report["estimate"]["resources"], report["estimate"]["instructions"]
+            report["estimate"]["resources"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ToolError(
                 f"{root} has no readable report/report.json", "compile the model again", exit_code=2
             ) from error
-        return Project(root.resolve(), kernel, report)
+        project = Project(root.resolve(), kernel, report)
+        script = project.vivado / ("link.cfg" if project.alveo else "build.tcl")
+        for needed in (project.hls / "run_hls.tcl", script):
+            if not needed.is_file():
+                name = needed.relative_to(project.root)
+                raise ToolError(f"{root} has no {name}", "compile the model again", exit_code=2)
+        return project
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernel's top function, which its project, .zip and .xo are called after."""
+        return str(self.kernel["vlnv"]).split(":")[2]
 
     @property
     def hls(self) -> Path:
@@ -97,14 +108,14 @@ class Project:
     def kernel_ip(self) -> Path | None:
         """The kernel as HLS packaged it: the folder of its component.xml, or the .xo."""
         if self.alveo:
-            return next(iter(sorted(self.hls.glob(f"**/{STEM}.xo"))), None)
+            return next(iter(sorted(self.hls.glob(f"**/{self.kernel_name}.xo"))), None)
         found = sorted(self.hls.glob("*/**/impl/ip/component.xml"))
         return found[0].parent if found else None
 
     def kernel_ip_path(self) -> str:
         """Path of the packaged kernel below hls/."""
         kernel = self.kernel_ip()
-        return kernel.relative_to(self.hls).as_posix() if kernel is not None else f"{STEM}.xo"
+        return kernel.relative_to(self.hls).as_posix() if kernel is not None else f"{self.kernel_name}.xo"
 
     def run_logs(self) -> list[Path]:
         """Logs of the processes that Vivado or v++ started, in the order in which they ran."""
@@ -117,7 +128,7 @@ class Project:
 
     def instructions(self) -> Sequence[Mapping[str, Any]]:
         """The program's instructions with their IR ops and ONNX nodes."""
-        found: Sequence[Mapping[str, Any]] = self.report["estimate"]["instructions"]
+        found: Sequence[Mapping[str, Any]] = self.report["estimate"].get("instructions", ())
         return found
 
     def platform(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..runtime.manifest import canonical_hash
+from ..runtime.kernel_manifest import canonical_hash
 
 SCHEMA: Final = 1
 _CHUNK: Final = 1 << 20

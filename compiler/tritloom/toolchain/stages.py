@@ -53,10 +53,10 @@ class Stage:
 
 
 def _hls_prepare(job: Job) -> None:
-    folder = job.project.hls
-    for name in (f"{STEM}_hls", "work"):
+    folder, kernel = job.project.hls, job.project.kernel_name
+    for name in (f"{kernel}_hls", "work"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for product in (f"{STEM}.zip", f"{STEM}.xo"):
+    for product in (f"{kernel}.zip", f"{kernel}.xo"):
         (folder / product).unlink(missing_ok=True)
     if job.hls.name == "v++":
         text = (folder / "hls_config.cfg").read_text(encoding="utf-8")
