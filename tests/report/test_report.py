@@ -136,7 +136,7 @@ def test_readme_for_a_language_model() -> None:
     text = render_readme(_data(), load_target("kv260"))
     assert text.startswith("# example on AMD Kria KV260 Vision AI Starter Kit\n")
     assert "tritloom generate . --prompt" in text
-    assert "vivado -mode batch -source build.tcl" in text
+    assert "tritloom build ." in text
     assert "session.generate(" in text
     assert "\n\n\n" not in text
 
