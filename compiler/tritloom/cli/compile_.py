@@ -37,6 +37,10 @@ def compile_(
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Positions that share a pass over the weights.")] = None,
     lanes: Annotated[int | None, typer.Option(min=1, help="Floats a cycle in the vector unit: 4, 8 or 16.")] = None,
+    fps: Annotated[
+        int | None,
+        typer.Option("--target-fps", min=1, help="Frames a second of a feed-forward net, if not as many as fit."),
+    ] = None,
     print_ir_before: PrintBefore = None,
     print_ir_after: PrintAfter = None,
     dump_ir: DumpIr = None,
@@ -75,6 +79,7 @@ def compile_(
             tokenizer=tokenizer,
             batch=batch,
             lanes=lanes,
+            fps=fps,
             observer=watcher,
             stop_after=stop_after,
         )

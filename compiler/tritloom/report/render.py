@@ -23,7 +23,8 @@ def _mib(count: float) -> str:
     return f"{count / (1 << 20):,.1f}"
 
 
-def _environment(html: bool) -> Environment:
+def environment(html: bool) -> Environment:
+    """The templates of the bundle's documents, with the filters of their figures."""
     environment = Environment(
         loader=FileSystemLoader(templates_dir() / "bundle"),
         undefined=StrictUndefined,
@@ -71,24 +72,23 @@ def render_report(data: ReportData) -> str:
 
 def render_page(content: Mapping[str, Any]) -> str:
     """The HTML report of what report.json holds; `tritloom build` adds to that, and draws the page again."""
-    slowest = max((row["seconds"] for row in content["passes"]), default=0.0)
-    biggest = max((image["bytes"] for image in content["images"]), default=0)
-    return (
-        _environment(html=True)
-        .get_template("report.html.j2")
-        .render(
-            data=content,
-            estimate=content["estimate"],
-            implementation=content.get("implementation"),
-            slowest=slowest or 1.0,
-            biggest=biggest or 1,
-        )
-    )
+    estimate = content["estimate"]
+    stages = estimate.get("stages", ())
+    values = {
+        "data": content,
+        "estimate": estimate,
+        "implementation": content.get("implementation"),
+        "slowest": max((row["seconds"] for row in content["passes"]), default=0.0) or 1.0,
+        "biggest": max((image["bytes"] for image in content.get("images", ())), default=0) or 1,
+        "slowest_stage": max(stages, key=lambda stage: float(stage["cycles"]), default=None),
+    }
+    template = "net_report.html.j2" if content.get("kind") == "net" else "report.html.j2"
+    return environment(html=True).get_template(template).render(values)
 
 
 def render_readme(data: ReportData, target: Target, language_model: bool = True) -> str:
     """The bundle's README.md: what to do next, for this board and this model."""
-    return _environment(html=False).get_template("README.md.j2").render(
+    return environment(html=False).get_template("README.md.j2").render(
         data=data, estimate=data.estimate, target=target, language_model=language_model
     )  # fmt: skip
 

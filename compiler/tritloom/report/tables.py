@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis import Estimate, InstructionCost
+from ..analysis import Estimate, InstructionCost, ResourceUse
 from .data import PassRow
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def time_shares(estimate: Estimate) -> TableData:
     return TableData(f"Cycles per token ({estimate.label})", columns, rows)
 
 
-def resources(estimate: Estimate) -> TableData:
+def resource_rows(uses: Sequence[ResourceUse], label: str = "estimated") -> TableData:
     """Use against the board."""
     rows = tuple(
         (
@@ -154,12 +154,12 @@ def resources(estimate: Estimate) -> TableData:
             number(use.available),
             f"{use.share:.0%}" if use.available else "-",
         )
-        for use in estimate.resources
+        for use in uses
     )
     columns: tuple[tuple[str, Align], ...] = (
         ("resource", "left"), ("used", "right"), ("available", "right"), ("share", "right")
     )  # fmt: skip
-    return TableData(f"Resources ({estimate.label})", columns, rows)
+    return TableData(f"Resources ({label})", columns, rows)
 
 
 def _family(row: InstructionCost) -> tuple[str, int, int]:
@@ -207,7 +207,12 @@ def pass_rows(passes: Sequence[PassRow]) -> TableData:
 
 def estimate_tables(estimate: Estimate) -> tuple[TableData, ...]:
     """All tables of an estimate, in the order of the report."""
-    return (summary(estimate), time_shares(estimate), instructions(estimate), resources(estimate))
+    return (
+        summary(estimate),
+        time_shares(estimate),
+        instructions(estimate),
+        resource_rows(estimate.resources, estimate.label),
+    )
 
 
 def estimate_table(estimate: Estimate) -> Table:

@@ -73,22 +73,42 @@ def instructions_of(location: str, instructions: Sequence[Mapping[str, Any]]) ->
     return [row for row in instructions if f"{row['name']}.".startswith(f"{prefix}.")]
 
 
-def describe(loop: Loop, sources: Path, instructions: Sequence[Mapping[str, Any]]) -> str:
-    """A loop for people: its name, where it stands, and the IR op and ONNX node that it belongs to."""
+def stage_of(module: str, stages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The stage of a net (of report.json) that a module of HLS implements.
+
+    HLS calls the module `mvau_Fc1_s`: kernel, then the type that carries the stage's name.
+    """
+    plain = module.replace("_", "").lower()
+    named = [
+        stage for stage in stages if plain.startswith(f"{stage['kernel']}{stage['name']}".replace("_", "").lower())
+    ]
+    return max(named, key=lambda stage: len(stage["name"]), default=None)
+
+
+def describe(loop: Loop, sources: Path, estimate: Mapping[str, Any]) -> str:
+    """A loop for people: its name, where it stands, and the IR op and ONNX node that it belongs to.
+
+    Args:
+        loop: as HLS reports it.
+        sources: the folder hls/ of the bundle.
+        estimate: of report.json, which lists the instructions of a program or the stages of a net.
+    """
     place = locate(loop, sources)
     text = f"loop {loop.name} of {loop.module}"
     if place:
         inside = (sources / place.rpartition(":")[0]).is_file()
         text += f" ({'hls/' if inside else ''}{place})"
-    rows = instructions_of(place, instructions)
+    stage = stage_of(loop.module, estimate.get("stages", ()))
+    if stage is not None:
+        return f"{text}\n  is stage {stage['name']} ({_nodes(str(stage['onnx']))})"
+    rows = instructions_of(place, estimate.get("instructions", ()))
     if not rows:
         return text
     kind = RUNS_IN[PurePosixPath(place.rpartition(":")[0]).name]
-    first = str(rows[0]["op"]).partition(" {")[0]
-    nodes = _nodes(str(rows[0]["onnx"]))
-    if len(rows) == 1:
-        return f"{text}\n  runs {first} ({nodes})"
-    return f"{text}\n  runs the {len(rows)} instructions engine.{kind}, first {first} ({nodes})"
+    first = f"{str(rows[0]['op']).partition(' {')[0]} ({_nodes(str(rows[0]['onnx']))})"
+    return f"{text}\n  runs " + (
+        first if len(rows) == 1 else f"the {len(rows)} instructions engine.{kind}, first {first}"
+    )
 
 
 def _nodes(names: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -125,15 +124,3 @@ class Project:
     def board_resources(self) -> dict[str, float]:
         """The board's logic: lut, ff, bram36, uram, dsp."""
         return {use["resource"]: use["available"] for use in self.report["estimate"]["resources"]}
-
-    def instructions(self) -> Sequence[Mapping[str, Any]]:
-        """The program's instructions with their IR ops and ONNX nodes."""
-        found: Sequence[Mapping[str, Any]] = self.report["estimate"].get("instructions", ())
-        return found
-
-    def platform(self) -> str:
-        """The Alveo platform that link.cfg names; "" elsewhere."""
-        if not self.alveo:
-            return ""
-        match = re.search(r"^platform=(.+)$", (self.vivado / "link.cfg").read_text(encoding="utf-8"), re.MULTILINE)
-        return match[1].strip() if match else ""
