@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tritloom.toolchain import ToolError, Version
 from tritloom.toolchain.find import HLS_FEATURE, find_hls, find_tool, installed
-from tritloom.toolchain.loops import RUNS_IN, instructions_of, locate, loop_of_path
+from tritloom.toolchain.loops import RUNS_IN, describe, instructions_of, locate, loop_of_path, stage_of
 from tritloom.toolchain.machine import Local
 from tritloom.toolchain.reports import Loop
 from tritloom.toolchain.versions import FEATURES, NEWEST, OLDEST, flow_line, has
@@ -142,3 +142,24 @@ def test_a_timing_path_names_a_loop() -> None:
     path = "d_i/kernel/inst/engine_U0/grp_dot_Pipeline_VITIS_LOOP_9_1_fu_152/a_reg[3]/C -> d_i/kernel/inst/x/D"
     assert loop_of_path(path, loops) == loops[1]
     assert loop_of_path("d_i/ps/inst/a -> d_i/ps/inst/b", loops) is None
+
+
+def test_a_module_of_a_net_names_its_stage() -> None:
+    stages = [
+        {"name": "conv_1", "kernel": "mvau", "onnx": "/conv1/Conv"},
+        {"name": "conv_10", "kernel": "mvau", "onnx": "/conv10/Conv"},
+        {"name": "window_1", "kernel": "window", "onnx": ""},
+    ]
+
+    def stage(module: str) -> str | None:
+        found = stage_of(module, stages)
+        return None if found is None else str(found["name"])
+
+    assert stage("mvau_Conv1_s") == "conv_1"
+    assert stage("mvau_Conv10_Pipeline_VITIS_LOOP_40_1") == "conv_10"
+    assert stage("window_Window1_s") == "window_1"
+    assert stage("region") is None
+    loop = Loop("VITIS_LOOP_40_1", "mvau_Conv10_s")
+    assert describe(loop, LIBRARY, {"stages": stages}) == (
+        "loop VITIS_LOOP_40_1 of mvau_Conv10_s\n  is stage conv_10 (ONNX /conv10/Conv)"
+    )
