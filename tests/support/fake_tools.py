@@ -40,7 +40,8 @@ def install(folder: Path, names: tuple[str, ...] = NAMES, version: str = "2024.1
         folder: becomes the folder of the programs.
         names: which of the four.
         version: release that they claim to be.
-        behaviour: `hls`, `synth`, `impl`: what happens in that stage; `seconds`: stage -> how long it takes.
+        behaviour: `hls`, `synth`, `impl`: what happens in that stage; `seconds`: stage -> how long it takes;
+            `starts`: whether the program can; `stubborn`: it ignores SIGTERM.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(HERE, folder / "fake.py")
@@ -91,6 +92,8 @@ class Fake:
 
     def behaviour(self, stage: str) -> str:
         """What is to happen in a stage, after the time that it takes."""
+        if self.scenario.get("stubborn"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(float(self.scenario.get("seconds", {}).get(stage, 0)))
         what = str(self.scenario.get(stage, "success"))
         if what == "killed":
@@ -354,7 +357,7 @@ def implementation(fake: Fake, part: str) -> int:
         return 1
     if what == "silent":
         return 0
-    Path("build/products/tritloom.bit").write_bytes(b"bit" + os.urandom(16))
+    Path("build/products/tritloom.bit").write_bytes(b"" if what == "empty" else b"bit" + os.urandom(16))
     Path("build/products/tritloom.hwh").write_text(f"<EDKSYSTEM stamp='{os.urandom(8).hex()}'/>\n")
     return 0
 

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import tritloom
 from support.fake_tools import calls
 from tritloom.runtime.bundle import Bundle
 from tritloom.runtime.errors import DeviceError
 from tritloom.runtime.overlay_file import check_overlay
 from tritloom.toolchain import BuildOptions, ToolError, Version, build_bundle
+from tritloom.toolchain.machine import locked
 from tritloom.toolchain.record import sha256_of
 
 from .conftest import Fakes
@@ -130,6 +132,7 @@ def test_vivado_is_called_stage_by_stage(bundle: Path, fakes: Fakes) -> None:
         ("impl", "resources", r"60002 of such cell types but only 53200 compatible sites", "smaller --batch"),
         ("impl", "killed", r"^impl: vivado 2024.1 was ended by signal 9", "want of memory"),
         ("impl", "silent", r"left no vivado/build/products/tritloom.bit", "see "),
+        ("impl", "empty", r"but left an empty vivado/build/products/tritloom.bit", "see "),
     ],
 )
 def test_a_failure_is_told_and_the_build_goes_on_from_there(
@@ -216,6 +219,27 @@ def test_what_changed_since_is_made_again(bundle: Path, fakes: Fakes, changed: s
     assert build(bundle) == kept
 
 
+def test_a_changed_kernel_is_made_again(bundle: Path, fakes: Fakes) -> None:
+    fakes()
+    build(bundle)
+    source = bundle / "hls" / "top.cpp"
+    source.write_text(source.read_text() + "// another\n")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["hls/top.cpp"] = sha256_of(source)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert build(bundle) == {"hls": False, "synth": False, "impl": False}
+
+
+def test_figures_of_an_older_kernel_are_not_shown_beside_the_new(bundle: Path, fakes: Fakes) -> None:
+    fakes(version="2024.1")
+    build(bundle)
+    fakes(version="2024.2")
+    build(bundle, stop_after="hls")
+    figures = json.loads((bundle / "report" / "report.json").read_text())["implementation"]
+    assert figures["hls"]["tool_version"] == "2024.2"
+    assert figures["timing"] is None
+
+
 def test_another_release_makes_everything_again(bundle: Path, fakes: Fakes) -> None:
     fakes(version="2024.1")
     build(bundle)
@@ -296,8 +320,6 @@ def test_hls_and_vivado_are_of_one_release(
 
 
 def test_two_builds_at_once(bundle: Path, fakes: Fakes) -> None:
-    from tritloom.toolchain.machine import locked
-
     fakes()
     (bundle / "logs").mkdir()
     with (
@@ -309,18 +331,43 @@ def test_two_builds_at_once(bundle: Path, fakes: Fakes) -> None:
     build(bundle)
 
 
-def test_a_killed_builder_leaves_no_tool_and_its_build_goes_on(bundle: Path, fakes: Fakes) -> None:
-    folder = fakes()
-    build(bundle, stop_after="hls")
-    fakes(seconds={"synth": 60})
-    builder = subprocess.Popen([sys.executable, "-m", "tritloom", "build", bundle], stderr=subprocess.DEVNULL)
-    pattern = f"{folder}/fake.py vivado -mode"
-    _until(lambda: subprocess.run(["pgrep", "-f", pattern], capture_output=True, check=False).returncode == 0)
+def killed_in_synthesis(bundle: Path) -> None:
+    """Start a build, and kill the builder once Vivado is at work."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(tritloom.__file__).parents[1])}
+    command = [sys.executable, "-m", "tritloom", "build", bundle]
+    builder = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    log = bundle / "logs" / "synth.log"
+    _until(lambda: log.is_file() and "vivado v" in log.read_text())
     os.kill(builder.pid, signal.SIGKILL)
     builder.wait()
-    _until(lambda: subprocess.run(["pgrep", "-f", pattern], capture_output=True, check=False).returncode != 0)
+
+
+def at_work(folder: Path) -> bool:
+    """Whether a fake Vivado runs."""
+    found = subprocess.run(["pgrep", "-f", f"{folder}/fake.py vivado -mode"], capture_output=True, check=False)
+    return found.returncode == 0
+
+
+def test_a_killed_builder_leaves_no_tool_and_its_build_goes_on(bundle: Path, fakes: Fakes) -> None:
+    fakes()
+    build(bundle, stop_after="hls")
+    folder = fakes(seconds={"synth": 60})
+    killed_in_synthesis(bundle)
+    _until(lambda: not at_work(folder))
     fakes()
     assert build(bundle) == {"hls": True, "synth": False, "impl": False}
+
+
+@pytest.mark.long
+def test_a_tool_that_will_not_end_holds_the_bundle_until_it_is_killed(bundle: Path, fakes: Fakes) -> None:
+    folder = fakes(seconds={"synth": 60}, stubborn=True)
+    killed_in_synthesis(bundle)
+    assert at_work(folder)
+    with pytest.raises(ToolError, match="another build is at work"), locked(bundle / "logs", 0.3):
+        pass
+    _until(lambda: not at_work(folder))
+    with locked(bundle / "logs", 1):
+        pass
 
 
 def _until(condition: object) -> None:

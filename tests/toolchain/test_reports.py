@@ -97,6 +97,12 @@ def test_utilisation_of_ultrascale_plus() -> None:
     assert found.available["lut"] == 4_085_760, "the column after Prohibited"
 
 
+def test_rows_of_other_tables_do_not_count(tmp_path: Path) -> None:
+    text = (REPORTS / "utilization-2020.2-zynq.rpt").read_text()
+    (tmp_path / "more.rpt").write_text(text + "\n| Ref Name | Used |\n| URAM | 7 |\n| LUT6 | 12 |\n")
+    assert read_utilisation(tmp_path / "more.rpt").used["uram"] == 0
+
+
 def test_hierarchy_2026_1() -> None:
     found = read_hierarchy(REPORTS / "hierarchy-2026.1.rpt", "_kernel_")
     assert found == {"lut": 12_000, "ff": 2_500, "bram36": 9.5, "uram": 0, "dsp": 32}

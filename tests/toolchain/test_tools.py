@@ -47,7 +47,7 @@ def test_the_table_of_features() -> None:
     assert not has("vitis_hls -f", Version(2025, 1))
     assert has("flow_target", Version(2025, 2))
     assert not has("flow_target", Version(2026, 1))
-    assert has("default_axi", Version(2027, 1)), "a later release counts as the newest known"
+    assert has("default_axi", Version(2027, 1)), "a later release is taken for the newest known"
     assert all(feature.source for feature in FEATURES.values())
 
 

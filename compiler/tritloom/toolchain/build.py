@@ -215,14 +215,16 @@ class _Build:
 
     def _outputs(self, stage: Stage) -> list[Path]:
         outputs = stage.outputs(self._job)
-        missing = [path for path in outputs if not path.exists()]
+        missing = [path for path in outputs if not path.exists() or (path.is_file() and not path.stat().st_size)]
         if missing:
             log = self._project.logs / f"{stage.name}.log"
             finding = first_error(log, self._project.run_logs())
             said = f"\n  {finding.message}" if finding is not None else ""
             name = missing[0].relative_to(self._project.root)
+            what = "an empty" if missing[0].exists() else "no"
             raise ToolError(
-                f"{stage.name}: {stage.tool(self._job)} ended without complaint but left no {name}{said}", f"see {log}"
+                f"{stage.name}: {stage.tool(self._job)} ended without complaint but left {what} {name}{said}",
+                f"see {log}",
             )
         return outputs
 

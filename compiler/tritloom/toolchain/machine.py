@@ -17,11 +17,11 @@ from typing import Final, Protocol
 from .errors import ToolError
 
 GUARD: Final = """
-exec 3<&0
+exec {life}<&0
 set -m
-"$@" </dev/null 3<&- & tool=$!
-{ cat <&3 >/dev/null; kill -TERM -- -$tool; sleep 5; kill -KILL -- -$tool; } 2>/dev/null & guard=$!
-exec 3<&-
+"$@" </dev/null {life}<&- & tool=$!
+{ cat <&$life >/dev/null; kill -TERM -- -$tool; sleep 5; kill -KILL -- -$tool; } 2>/dev/null & guard=$!
+exec {life}<&-
 wait $tool; status=$?
 kill -KILL -- -$guard 2>/dev/null
 exit $status

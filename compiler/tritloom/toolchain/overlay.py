@@ -46,11 +46,8 @@ def install(bundle: Path, record: Mapping[str, Any], files: Sequence[Path]) -> N
     """Put the products and their record into overlay/: the whole folder at once, or not at all.
 
     Raises:
-        ToolError: a product is missing or empty, or the disk is full.
+        ToolError: the folder cannot be written.
     """
-    for file in files:
-        if not file.is_file() or not file.stat().st_size:
-            raise ToolError(f"the tools left no {file}", "see the logs folder; build the stage again with --force")
     beside = Path(tempfile.mkdtemp(prefix=".overlay.", dir=bundle))
     old = bundle / f".overlay.old{os.getpid()}"
     folder = bundle / "overlay"

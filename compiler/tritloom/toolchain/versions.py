@@ -67,8 +67,8 @@ FEATURES: Final = {
 
 
 def has(feature: str, version: Version) -> bool:
-    """Whether a release has a feature of the table; releases after the newest known count as that one."""
-    return FEATURES[feature].present(min(version, NEWEST))
+    """Whether a release has a feature of the table."""
+    return FEATURES[feature].present(version)
 
 
 def flow_line(version: Version, flow: str) -> str:
