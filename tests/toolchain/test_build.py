@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tritloom
 from support.fake_tools import calls
+from tritloom.api import compile_model
 from tritloom.runtime.bundle import Bundle
 from tritloom.runtime.errors import DeviceError
 from tritloom.runtime.overlay_file import check_overlay
@@ -20,7 +21,7 @@ from tritloom.toolchain import BuildOptions, ToolError, Version, build_bundle
 from tritloom.toolchain.machine import locked
 from tritloom.toolchain.record import sha256_of
 
-from .conftest import Fakes
+from .conftest import MODEL, Fakes
 
 
 def build(bundle: Path, **options: object) -> dict[str, bool]:
@@ -73,6 +74,21 @@ def test_the_runtime_takes_it(bundle: Path, fakes: Fakes) -> None:
     (bundle / "overlay" / "tritloom.hwh").write_text("another")
     with pytest.raises(DeviceError, match="overlay/tritloom.hwh"):
         check_overlay(opened)
+
+
+def test_a_second_model_takes_the_overlay_over(bundle: Path, fakes: Fakes, tmp_path: Path) -> None:
+    """`compile --overlay`: the same kernel, so the same bitstream; a damaged one stays behind, with a word."""
+    fakes()
+    build(bundle)
+    second = tmp_path / "second"
+    assert compile_model(MODEL, "kv260", second, overlay=bundle).warnings == []
+    assert overlay(second) == overlay(bundle)
+    check_overlay(Bundle.open(second))
+    (bundle / "overlay" / "tritloom.bit").write_bytes(b"half")
+    third = tmp_path / "third"
+    (warning,) = compile_model(MODEL, "kv260", third, overlay=bundle).warnings
+    assert warning.startswith(f"the overlay of {bundle} is not taken over: overlay/tritloom.bit has 4 bytes")
+    assert not (third / "overlay").exists()
 
 
 @pytest.mark.parametrize(

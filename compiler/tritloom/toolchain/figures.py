@@ -57,15 +57,12 @@ def read_figures(project: Project, stage: str) -> Figures:
     with suppress(ToolError):
         found["utilisation"] = read_utilisation(places["utilisation"])
     with suppress(ToolError):
-        found["kernel"] = read_hierarchy(project.build / HIERARCHY, KERNEL_MODULE)
+        found["kernel"] = read_hierarchy(places["hierarchy"], KERNEL_MODULE)
     with suppress(ToolError):
         found["timing"] = read_timing(places["timing"])
     with suppress(ToolError):
         found["power"] = read_power(places["power"])
     return Figures(**found)
-
-
-HIERARCHY: Final = "utilization_hierarchical.rpt"
 
 
 def implementation(

@@ -14,6 +14,16 @@ from .project import STEM, Project
 from .record import digests
 from .versions import flow_line
 
+CONFIG: Final = "hls_build.cfg"
+"""The config file of HLS with the lines that depend on the release."""
+REPORTS: Final = {
+    "utilisation": "utilization.rpt",
+    "hierarchy": "utilization_hierarchical.rpt",
+    "timing": "timing.rpt",
+    "power": "power.rpt",
+}
+"""Reports that build.tcl leaves in vivado/build once the design is routed."""
+
 Commands = list[tuple[Path, list[str]]]
 """Folder and command, in order."""
 
@@ -133,10 +143,6 @@ def _impl_outputs(job: Job) -> list[Path]:
     reports = [] if job.project.alveo else [job.project.build / name for name in REPORTS.values()]
     return [*job.project.products, *reports]
 
-
-CONFIG: Final = "hls_build.cfg"
-REPORTS: Final = {"utilisation": "utilization.rpt", "timing": "timing.rpt", "power": "power.rpt"}
-"""Reports that build.tcl leaves in vivado/build once the design is routed."""
 
 STAGES: Final = (
     Stage("hls", "C++ to RTL", lambda job: job.hls, _hls_prepare, _hls_commands, _hls_inputs, _hls_outputs),
