@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from support.nets import Emulated, NetBuilder, design_of, lower, residual_net, square
 from tritloom.analysis.stage_cost import work_of
-from tritloom.ir import tern
+from tritloom.ir import flow, tern
 from tritloom.ir.interpreter.net import NetInterpreter, net_of
-from tritloom.ir.mlir import ModuleOp
+from tritloom.ir.mlir import ModuleOp, VerifyException
 from tritloom.ir.tern import Window
+from tritloom.passes.refold import set_lanes, with_results
 from tritloom.passes.stages import flow_stages
 
 FRAMES = 6
@@ -83,3 +84,21 @@ def test_every_folding_gives_the_same_numbers(tmp_path: Path) -> None:
         sums, _ = Emulated.build(tmp_path / str(index), design, "fast").run(frames)
         assert np.array_equal(sums[:, :10], wanted)
     assert len(seen) == 3
+
+
+def test_the_words_of_windows_with_channels_first_are_not_regrouped() -> None:
+    """A depthwise product takes its windows fold by fold: with other lanes they would come in another order."""
+    net = NetBuilder((8, 8, 32), tern.integer_type(8, signed=False))
+    module = net.finish(net.requantize(net.conv(net.input, 32, square(3, pad=1), groups=32), bits=4))
+    lower(module, net.store, board="zcu104")
+    window = next(op for op in module.walk() if isinstance(op, flow.WindowOp))
+    lanes = flow.stream_of(window.result).lanes.data
+    assert lanes > 1
+    resize = flow.ResizeOp(window.result, lanes // 2)
+    unit = next(op for op in module.walk() if isinstance(op, flow.VvauOp))
+    wrong = with_results(unit, [resize.result], [set_lanes(unit.result, lanes // 2)])
+    block = unit.parent_block()
+    assert block is not None
+    block.insert_ops_before([resize, wrong], unit)
+    with pytest.raises(VerifyException, match="the words of windows with channels first cannot be regrouped"):
+        module.verify()

@@ -49,6 +49,7 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
             "numerics": NUMERICS_VERSION,
             "sources": digest.hexdigest(),
             "max_frames": design.max_frames,
+            "beat_bits": design.beat_bits,
             "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
         }
     )
@@ -125,6 +126,7 @@ def compose_net_bundle(
     kernel = _kernel(design, sources, target)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     extra: dict[str, Any] = {"name": model.stem, "source": {"sha256": digest}}
+    extra["beat_bytes"] = design.beat_bits // 8
     extra["stages"] = [stage.name for stage in design.stages]
     program = _program(module, store, net, kernel["hash"], found, extra)
     plan.add_all("hls", sources)

@@ -75,7 +75,7 @@ class Emitter:
         names += [""] * (len(op.results) - len(names))
         bind(op, names)
         for result, name in zip(op.results, names, strict=True):
-            if 0 < len(name) <= _LONGEST_HINT and (hint := _identifier(name)):
+            if 0 < len(name) <= _LONGEST_HINT and (hint := identifier(name)):
                 result.name_hint = re.sub(r"_(\d+)$", r".\1", hint)
 
     def value(self, op: Operation, *tensors: ir.Value | None) -> SSAValue:
@@ -114,7 +114,7 @@ class Emitter:
     def _unique(self, name: str) -> str:
         for suffix in _SUFFIXES:
             name = name.removesuffix(suffix)
-        base = _identifier(name.removeprefix("model.")) or "constant"
+        base = identifier(name.removeprefix("model.")) or "constant"
         unique, count = base, 1
         while unique in self._taken:
             unique, count = f"{base}_{count}", count + 1
@@ -190,7 +190,7 @@ class Emitter:
         return ModuleOp([*self._symbols, self.model])
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     """A name as an MLIR identifier."""
     text = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")
     return f"_{text}" if text[:1].isdigit() else text

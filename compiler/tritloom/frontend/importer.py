@@ -16,13 +16,14 @@ from ..ir.mlir import ModuleOp, SSAValue, VerifyException
 from ..ir.store import WeightStore
 from .contrib import lower_contrib
 from .emitter import Emitter
+from .feedforward import import_net
 from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
 from .patterns.embedding import EmbeddingMatch
 from .reader import infer_shapes, read_model
 from .recognise import Cover, in_order, recognise, roots
 from .residues import find_residues
-from .states import find_token, forget_shapes, pair_states, pin_dimensions
+from .states import find_token, forget_shapes, is_step, pair_states, pin_dimensions
 
 _TOKEN_KEYS: Final = ("tritloom.bos_token_id", "tritloom.eos_token_id")
 
@@ -50,12 +51,28 @@ class Imported:
 
 
 def import_onnx(path: Path) -> Imported:
-    """Read an ONNX decoding step, recognise its ternary layers, and build its IR.
+    """Read an ONNX decoding step or feed-forward net, recognise its ternary layers, and build its IR.
 
     Raises:
         InputError: the file is no such model; the message says what is wrong and the hint what to do.
     """
     model = read_model(path)
+    return _import_step(model) if is_step(model) else _import_net(model)
+
+
+def _import_net(model: ir.Model) -> Imported:
+    """A feed-forward net: integer layers."""
+    lower_contrib(model)
+    net = import_net(model)
+    stages = [
+        Stage("fold-constants", net.seconds[0], net.nodes, net.run_time_nodes),
+        Stage("import", net.seconds[1], net.run_time_nodes, net.operations),
+    ]
+    return Imported(net.module, net.store, dict(model.metadata_props), stages, net.near_ties)
+
+
+def _import_step(model: ir.Model) -> Imported:
+    """A decoding step."""
     metadata = dict(model.metadata_props)
     graph = _prepare(model)
     nodes = len(graph.model.graph)

@@ -60,6 +60,31 @@ def find_token(model: ir.Model) -> ir.Value:
     return tokens[0]
 
 
+def is_step(model: ir.Model) -> bool:
+    """Whether a model is a decoding step of a language model: its metadata names states, or it takes a token.
+
+    A model of float32, uint8 or int8 inputs is a feed-forward net; a uint8 input that picks rows of a table is a token.
+    """
+    if STATES_KEY in model.metadata_props:
+        return True
+    initializers = set(model.graph.initializers.values())
+    inputs = [value for value in model.graph.inputs if value not in initializers]
+    wide = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.INT16)
+    return any(value.dtype in wide or _picks_rows(value) for value in inputs)
+
+
+def _picks_rows(value: ir.Value) -> bool:
+    """Whether a value goes, cast or reshaped, into the indices of a Gather."""
+    queue = [value]
+    while queue:
+        for node, index in queue.pop().uses():
+            if node.op_type.startswith("Gather") and index == 1:
+                return True
+            if node.op_type in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Clip"):
+                queue.append(node.outputs[0])
+    return False
+
+
 def _positions(value: ir.Value) -> InputError:
     empty = value.shape is not None and 0 in value.shape
     return InputError(
