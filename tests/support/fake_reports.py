@@ -11,6 +11,7 @@ Power: the summary box of public 2022.2 reports.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 RESOURCES = ("lut", "ff", "bram18", "uram", "dsp")
@@ -28,8 +29,41 @@ def figures(table: dict[str, tuple[int, ...]], part: str) -> dict[str, int]:
     return dict(zip(RESOURCES, row, strict=True))
 
 
-QUANTISER = "quantiser_Config_s"
 ARRAY = "dot_array_Config_StreamSource_Config_s"
+
+
+@dataclass(frozen=True)
+class Played:
+    """A module with a pipelined loop: the first is the one that misses its interval, the second its clock."""
+
+    module: str
+    header: str
+    function: str
+    trips: int
+    share: int
+    """It takes one of so many LUTs of the kernel."""
+
+    @property
+    def line(self) -> int:
+        return loop_line(self.header, self.function)
+
+    @property
+    def title(self) -> str:
+        return f"VITIS_LOOP_{self.line}_1"
+
+
+def played() -> tuple[Played, Played]:
+    """Two modules of the kernel in the working folder: the engine's, or two stages of a net."""
+    if Path("include/tritloom/quantize.h").is_file():
+        return (
+            Played("quantiser_Config_s", "quantize.h", "quantiser", 104, 20),
+            Played(ARRAY, "array.h", "dot_array", 2560, 3),
+        )
+    first, second = re.findall(r"loom::mvau<(\w+)>", Path("top.cpp").read_text())[:2]
+    return (
+        Played(f"mvau_{first}_s", "flow/mvau.h", "mvau", 64, 20),
+        Played(f"mvau_{second}_s", "flow/mvau.h", "mvau", 64, 3),
+    )
 
 
 def loop_line(header: str, function: str) -> int:
@@ -81,15 +115,15 @@ def csynth_xml(what: str, version: str, part: str, period: float) -> str:
     estimated = period * 1.21 if what == "clock" else period * 0.73
     slow = 3 if what == "ii" else 1
     modules = ""
-    for name, file, function, trips, ii, share, issue in (
-        (QUANTISER, "quantize.h", "quantiser", 104, slow, 20, "II Violation" if what == "ii" else "-"),
-        (ARRAY, "array.h", "dot_array", 2560, 1, 3, "Timing Violation" if what == "clock" else "-"),
+    missed, late = played()
+    for which, ii, issue in (
+        (missed, slow, "II Violation" if what == "ii" else "-"),
+        (late, 1, "Timing Violation" if what == "clock" else "-"),
     ):
-        line = loop_line(file, function)
-        title = f"VITIS_LOOP_{line}_1"
-        body = loop(title, trips, trips * ii + 9, ii, named=located)
-        said = violation(title, issue, f"include/tritloom/{file}:{line}") if located else ""
-        modules += module(name, body, said, lut // share)
+        body = loop(which.title, which.trips, which.trips * ii + 9, ii, named=located)
+        place = f"include/tritloom/{which.header}:{which.line}"
+        said = violation(which.title, issue, place) if located else ""
+        modules += module(which.module, body, said, lut // which.share)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<profile><ReportVersion><Version>{version}</Version></ReportVersion>"
@@ -108,28 +142,23 @@ def csynth_xml(what: str, version: str, part: str, period: float) -> str:
 
 def csynth_log(what: str) -> str:
     """What HLS prints while it schedules."""
-    quantiser, array = loop_line("quantize.h", "quantiser"), loop_line("array.h", "dot_array")
-    slow = what == "ii"
+    missed, late = played()
+    place = f"include/tritloom/{missed.header}:{missed.line + 2}"
     reason = (
         "Unable to enforce a carried dependence constraint (II = {0}, distance = 1, offset = 1) between 'store' "
-        f"operation ('largest_write', include/tritloom/quantize.h:{quantiser + 2}) of variable 'value' and 'load' "
-        f"operation ('largest_load', include/tritloom/quantize.h:{quantiser + 2}) on local variable 'largest'."
+        f"operation ('sum_write', {place}) of variable 'value' and 'load' operation ('sum_load', {place}) on local "
+        "variable 'sum'."
     )
-    missed = f"WARNING: [HLS 200-880] The II Violation in module '{QUANTISER}' (loop 'VITIS_LOOP_{quantiser}_1'): "
-    result = (
-        "INFO: [HLS 200-1470] Pipelining result : Target II = 1, Final II = {0}, Depth = 9, loop 'VITIS_LOOP_{1}_1'"
-    )
-    return "\n".join(
-        [
-            f"INFO: [HLS 200-42] -- Implementing module '{QUANTISER}' ",
-            f"INFO: [SCHED 204-61] Pipelining loop 'VITIS_LOOP_{quantiser}_1'.",
-            *(missed + reason.format(ii) for ii in ((1, 2) if slow else ())),
-            result.format(3 if slow else 1, quantiser),
-            f"INFO: [HLS 200-42] -- Implementing module '{ARRAY}' ",
-            f"INFO: [SCHED 204-61] Pipelining loop 'VITIS_LOOP_{array}_1'.",
-            result.format(1, array),
+    said = f"WARNING: [HLS 200-880] The II Violation in module '{missed.module}' (loop '{missed.title}'): "
+    lines = []
+    for which, ii in ((missed, 3 if what == "ii" else 1), (late, 1)):
+        lines += [
+            f"INFO: [HLS 200-42] -- Implementing module '{which.module}' ",
+            f"INFO: [SCHED 204-61] Pipelining loop '{which.title}'.",
+            *(said + reason.format(tried) for tried in range(1, ii)),
+            f"INFO: [HLS 200-1470] Pipelining result : Target II = 1, Final II = {ii}, Depth = 9, loop '{which.title}'",
         ]
-    )
+    return "\n".join(lines)
 
 
 def header(version: str, command: str) -> str:

@@ -224,7 +224,7 @@ def csynth(fake: Fake, solution: Path, kernel: dict[str, list[str]]) -> int:
     """C synthesis: the log and csynth.xml."""
     from fake_reports import csynth_log, csynth_xml
 
-    need(kernel.get("set_top") == ["tritloom"], "the top function is not tritloom")
+    need(kernel.get("set_top") in (["tritloom"], ["tritloom_flow"]), "the top function is none of ours")
     part = kernel["set_part"][0]
     period = float(kernel["create_clock"][kernel["create_clock"].index("-period") + 1])
     what = fake.behaviour("hls")

@@ -145,7 +145,7 @@ def test_a_timing_path_names_a_loop() -> None:
 
 
 def test_a_module_of_a_net_names_its_stage() -> None:
-    stages = [
+    stages: list[dict[str, str]] = [
         {"name": "conv_1", "kernel": "mvau", "onnx": "/conv1/Conv"},
         {"name": "conv_10", "kernel": "mvau", "onnx": "/conv10/Conv"},
         {"name": "window_1", "kernel": "window", "onnx": ""},

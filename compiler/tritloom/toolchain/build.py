@@ -116,15 +116,14 @@ def _machine(project: Project, options: BuildOptions) -> Machine:
 
 
 def _job(project: Project, machine: Machine, options: BuildOptions) -> Job:
+    project.script("hls")
     hls = find_hls(machine, options.tool_version, options.hls)
-    name, title = ("v++", "v++") if project.alveo else ("vivado", "Vivado")
-    return Job(
-        project=project,
-        hls=hls,
-        implement=find_tool(machine, name, title, options.tool_version or hls.version),
-        jobs=options.jobs,
-        machine=machine.name,
-    )
+    implementer = None
+    if options.stop_after != "hls":
+        project.script("impl")
+        name, title = ("v++", "v++") if project.alveo else ("vivado", "Vivado")
+        implementer = find_tool(machine, name, title, options.tool_version or hls.version)
+    return Job(project, hls, implementer, options.jobs, machine.name)
 
 
 class _Build:

@@ -27,7 +27,7 @@ def _intervals(project: Project, report: HlsReport) -> list[ToolError]:
     wanted = f" instead of {first.wanted_ii}" if first.wanted_ii is not None else ""
     more = f" (and {len(missed) - 1} more)" if len(missed) > 1 else ""
     text = f"II violation: an iteration starts every {first.ii} cycles{wanted}{more}\n  "
-    text += describe(first, project.hls, project.report["estimate"])
+    text += describe(first, project.hls, project.origins())
     if first.reason:
         text += f"\n  {_short(first.reason)}"
     return [ToolError(text, f"the kernel is right but slower than estimated; {GO_ON}")]
@@ -56,7 +56,7 @@ def _largest(project: Project, report: HlsReport, resource: str) -> str:
     if not with_loops:
         return ""
     module = max(with_loops, key=lambda name: report.modules[name][resource])
-    return describe(with_loops[module], project.hls, project.report["estimate"])
+    return describe(with_loops[module], project.hls, project.origins())
 
 
 def _clock(project: Project, report: HlsReport) -> list[ToolError]:
@@ -65,7 +65,7 @@ def _clock(project: Project, report: HlsReport) -> list[ToolError]:
     text = f"HLS expects a clock of {report.estimated_ns:g} ns, {report.target_ns:g} ns are asked for"
     slow = [loop for loop in report.loops if "Timing" in loop.issue]
     if slow:
-        text += "\n  " + describe(slow[0], project.hls, project.report["estimate"])
+        text += "\n  " + describe(slow[0], project.hls, project.origins())
     return [ToolError(text, f"give a board file with a lower clock_mhz; {GO_ON}")]
 
 
@@ -77,7 +77,7 @@ def timing_failure(project: Project, timing: Timing, report: HlsReport | None) -
     )
     loop = loop_of_path(timing.path, report.loops) if report is not None and timing.path else None
     if loop is not None:
-        text += "\n  " + describe(loop, project.hls, project.report["estimate"])
+        text += "\n  " + describe(loop, project.hls, project.origins())
     elif timing.path:
         text += f"\n  {_short(timing.path)}"
     return ToolError(

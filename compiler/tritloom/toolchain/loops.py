@@ -73,35 +73,36 @@ def instructions_of(location: str, instructions: Sequence[Mapping[str, Any]]) ->
     return [row for row in instructions if f"{row['name']}.".startswith(f"{prefix}.")]
 
 
-def stage_of(module: str, stages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The stage of a net (of report.json) that a module of HLS implements.
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
-    HLS calls the module `mvau_Fc1_s`: kernel, then the type that carries the stage's name.
+
+def stage_of(module: str, stages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The stage of a net that a module of HLS implements.
+
+    HLS calls the module `mvau_MvauFc1_s`: the kernel, then the type that is named after the stage.
     """
-    plain = module.replace("_", "").lower()
-    named = [
-        stage for stage in stages if plain.startswith(f"{stage['kernel']}{stage['name']}".replace("_", "").lower())
-    ]
+    named = [stage for stage in stages if _plain(module).startswith(_plain(f"{stage['kernel']}{stage['name']}"))]
     return max(named, key=lambda stage: len(stage["name"]), default=None)
 
 
-def describe(loop: Loop, sources: Path, estimate: Mapping[str, Any]) -> str:
+def describe(loop: Loop, sources: Path, origins: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """A loop for people: its name, where it stands, and the IR op and ONNX node that it belongs to.
 
     Args:
         loop: as HLS reports it.
         sources: the folder hls/ of the bundle.
-        estimate: of report.json, which lists the instructions of a program or the stages of a net.
+        origins: the `instructions` of a program, or the `stages` of a net, with their ONNX nodes.
     """
     place = locate(loop, sources)
     text = f"loop {loop.name} of {loop.module}"
     if place:
         inside = (sources / place.rpartition(":")[0]).is_file()
         text += f" ({'hls/' if inside else ''}{place})"
-    stage = stage_of(loop.module, estimate.get("stages", ()))
+    stage = stage_of(loop.module, origins.get("stages", ()))
     if stage is not None:
         return f"{text}\n  is stage {stage['name']} ({_nodes(str(stage['onnx']))})"
-    rows = instructions_of(place, estimate.get("instructions", ()))
+    rows = instructions_of(place, origins.get("instructions", ()))
     if not rows:
         return text
     kind = RUNS_IN[PurePosixPath(place.rpartition(":")[0]).name]

@@ -22,7 +22,7 @@ class Project:
     """A bundle that was opened and checked."""
 
     root: Path
-    kernel: Mapping[str, Any]
+    manifest: Mapping[str, Any]
     report: Mapping[str, Any]
     """report.json, for the estimate beside the tools' figures."""
 
@@ -37,7 +37,6 @@ class Project:
             Bundle.open(root)
         except TritloomRuntimeError as error:
             raise ToolError(error.message, error.hint, exit_code=error.exit_code) from error
-        kernel = json.loads((root / "manifest.json").read_text(encoding="utf-8"))["kernel"]
         try:
             report = json.loads((root / "report" / "report.json").read_text(encoding="utf-8"))
             report["estimate"]["resources"]
@@ -45,13 +44,33 @@ class Project:
             raise ToolError(
                 f"{root} has no readable report/report.json", "compile the model again", exit_code=2
             ) from error
-        project = Project(root.resolve(), kernel, report)
-        script = project.vivado / ("link.cfg" if project.alveo else "build.tcl")
-        for needed in (project.hls / "run_hls.tcl", script):
-            if not needed.is_file():
-                name = needed.relative_to(project.root)
-                raise ToolError(f"{root} has no {name}", "compile the model again", exit_code=2)
-        return project
+        manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+        return Project(root.resolve(), manifest, report)
+
+    @property
+    def kernel(self) -> Mapping[str, Any]:
+        """The manifest's kernel."""
+        found: Mapping[str, Any] = self.manifest["kernel"]
+        return found
+
+    def script(self, stage: str) -> Path:
+        """The script of a stage.
+
+        Raises:
+            ToolError: the bundle has none.
+        """
+        path = self.hls / "run_hls.tcl" if stage == "hls" else self.vivado / ("link.cfg" if self.alveo else "build.tcl")
+        if not path.is_file():
+            name = path.relative_to(self.root)
+            raise ToolError(f"{self.root} has no {name}", "compile the model again", exit_code=2)
+        return path
+
+    def origins(self) -> dict[str, list[Mapping[str, Any]]]:
+        """Where the kernel's loops come from: the instructions of a program, or the stages of a net."""
+        estimate = self.report["estimate"]
+        names = self.manifest["program"].get("stages", ())
+        stages = [{**row, "name": name} for name, row in zip(names, estimate.get("stages", ()), strict=False)]
+        return {"instructions": list(estimate.get("instructions", ())), "stages": stages}
 
     @property
     def kernel_name(self) -> str:
@@ -90,14 +109,16 @@ class Project:
 
     def kernel_sources(self) -> list[Path]:
         """The files of hls/ that decide what the kernel is."""
-        files = json.loads((self.root / "manifest.json").read_text(encoding="utf-8"))["files"]
-        names = [name for name in files if name.startswith("hls/") and Path(name).name not in BESIDE_THE_KERNEL]
+        names = [
+            name
+            for name in self.manifest["files"]
+            if name.startswith("hls/") and Path(name).name not in BESIDE_THE_KERNEL
+        ]
         return [self.root / name for name in sorted(names)]
 
     def scripts(self) -> list[Path]:
         """The files of vivado/ that the compiler wrote."""
-        files = json.loads((self.root / "manifest.json").read_text(encoding="utf-8"))["files"]
-        return [self.root / name for name in sorted(files) if name.startswith("vivado/")]
+        return [self.root / name for name in sorted(self.manifest["files"]) if name.startswith("vivado/")]
 
     def csynth(self) -> Path:
         """csynth.xml, wherever this release puts it; the path that one expects where there is none."""

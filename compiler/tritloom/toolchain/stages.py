@@ -34,14 +34,24 @@ class Job:
 
     project: Project
     hls: Tool
-    implement: Tool
-    """Vivado, or v++ for Alveo."""
+    implementer: Tool | None
+    """Vivado, or v++ for Alveo; None where the build is to stop after HLS."""
     jobs: int
     machine: str
 
     @property
+    def implement(self) -> Tool:
+        """The implementer, of a build that has one."""
+        if self.implementer is None:
+            raise ValueError("this build stops after HLS")
+        return self.implementer
+
+    @property
     def tools(self) -> dict[str, Tool]:
-        return {"hls": self.hls, "vpp" if self.project.alveo else "vivado": self.implement}
+        """Role -> tool."""
+        if self.implementer is None:
+            return {"hls": self.hls}
+        return {"hls": self.hls, "vpp" if self.project.alveo else "vivado": self.implementer}
 
 
 @dataclass(frozen=True)

@@ -168,14 +168,13 @@ def read_csynth(file: Path, log: Path | None = None) -> HlsReport:
         estimated_ns=_number(estimates, "SummaryOfTimingAnalysis/EstimatedClockPeriod", file),
         resources=_resources(root.find("AreaEstimates/Resources"), file),
         available=_resources(root.find("AreaEstimates/AvailableResources"), file),
-        loops=tuple(_joined(loop, achieved) for loop in _without_copies(list(loops))),
+        loops=tuple(_joined(loop, achieved) for loop in _without_copies(list(loops), top)),
         modules={name: _resources(module.find("AreaEstimates/Resources"), file) for name, module in modules.items()},
     )
 
 
-def _without_copies(loops: list[Loop]) -> list[Loop]:
+def _without_copies(loops: list[Loop], top: str) -> list[Loop]:
     """The top level of a report repeats the loops of its modules: those of the modules stay."""
-    top = loops[0].module if loops else ""
     below = {loop.name for loop in loops if loop.module != top}
     return [loop for loop in loops if loop.module != top or loop.name not in below]
 
