@@ -81,6 +81,23 @@ def _overlay_limits(folder: Path, target: Target) -> tuple[KernelLimits, dict[st
     return KernelLimits(**limits), kernel
 
 
+def _built_overlay(folder: Path, warnings: list[str]) -> dict[str, bytes]:
+    """The files of the overlay that the bundle of an existing kernel was built to; none where it was not built."""
+    from .runtime.bundle import Bundle
+    from .runtime.errors import DeviceError
+    from .runtime.overlay_file import check_overlay
+
+    if not (folder / "overlay").is_dir():
+        return {}
+    try:
+        check_overlay(Bundle.open(folder))
+    except DeviceError as error:
+        warnings.append(f"the overlay of {folder} is not taken over: {error.message}")
+        return {}
+    record = json.loads((folder / "overlay" / "overlay.json").read_text())
+    return {f"overlay/{name}": (folder / "overlay" / name).read_bytes() for name in ("overlay.json", *record["files"])}
+
+
 def _check_options(limits: KernelLimits, lanes: int | None, batch: int | None) -> None:
     """Refuse options that an existing kernel contradicts."""
     for name, asked, given in (("lanes", lanes, limits.lanes), ("batch", batch, limits.batch)):
@@ -175,7 +192,7 @@ def _report(
 
 def compile_model(
     model: Path,
-    board: str,
+    board: str | Target,
     output: Path,
     *,
     force: bool = False,
@@ -193,7 +210,7 @@ def compile_model(
         InputError: the model, the board or the output folder is at fault; nothing has been written.
     """
     start = time.perf_counter()
-    target = load_target(board)
+    target = board if isinstance(board, Target) else load_target(board)
     if stop_after is None:
         check_output(output, force)
     limits, kernel = _overlay_limits(overlay, target) if overlay is not None else (None, None)
@@ -225,6 +242,8 @@ def compile_model(
     if "tokenizer.json" not in plan.files:
         named = imported.metadata.get("tritloom.tokenizer", "tokenizer.json")
         context.warnings.append(f"no {named} beside the model: the bundle takes token ids only (--tokenizer FILE)")
+    if overlay is not None:
+        plan.files |= _built_overlay(overlay, context.warnings)
     plan.write(output, force)
     warnings = [*context.warnings, *figures.warnings]
     return _result(output, imported, records, figures, plan, figures.memory.contiguous, warnings, start)

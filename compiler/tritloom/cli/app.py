@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import bench, boards, compile_, deploy, doctor, estimate, export, inspect, passes, run, verify
+from . import bench, boards, build, compile_, deploy, doctor, estimate, export, inspect, passes, run, sweep, verify
 from .options import Debug, Settings
 from .problems import exit_code, show
 
@@ -22,6 +22,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "compile": compile_.compile_,
     "estimate": estimate.estimate,
+    "build": build.build,
+    "sweep": sweep.sweep,
     "verify": verify.verify,
     "generate": run.generate,
     "run": run.run,
