@@ -12,14 +12,17 @@ from typing import Any
 
 from . import __version__
 from .analysis import Estimate
+from .analysis.net_estimate import NetEstimate, check_net_fits
 from .backend.bundle import Source, compose_bundle, estimate_program, listing
 from .backend.images import Images, build_images
-from .backend.plan import check_output
+from .backend.net_bundle import compose_net_bundle, net_estimate
+from .backend.plan import BuildPlan, check_output
 from .errors import InputError, TritloomError
 from .frontend import Imported, import_onnx
 from .ir import engine, tern
+from .ir.interpreter.net import net_of
 from .ir.kernel import KernelLimits
-from .ir.mlir import ModuleOp
+from .ir.mlir import ModuleOp, ModulePass
 from .ir.store import UnknownSymbol
 from .ir.text import IrSyntaxError, ir_text, parse_ir
 from .passes import (
@@ -27,11 +30,12 @@ from .passes import (
     PassObserver,
     PassRecord,
     default_passes,
+    net_passes,
     op_count,
     parse_passes,
     run_passes,
 )
-from .report import Image, PassRow, ReportData, report_files
+from .report import Image, NetReportData, PassRow, ReportData, net_report_files, report_files
 from .targets import BOARD_FILE, Target, load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
@@ -44,7 +48,7 @@ class CompileResult:
     bundle: Path | None
     module: ModuleOp
     passes: list[PassRecord]
-    estimate: Estimate | None
+    estimate: Estimate | NetEstimate | None
     files: list[str]
     contiguous_bytes: int
     warnings: list[str]
@@ -77,6 +81,23 @@ def _overlay_limits(folder: Path, target: Target) -> tuple[KernelLimits, dict[st
     return KernelLimits(**limits), kernel
 
 
+def _built_overlay(folder: Path, warnings: list[str]) -> dict[str, bytes]:
+    """The files of the overlay that the bundle of an existing kernel was built to; none where it was not built."""
+    from .runtime.bundle import Bundle
+    from .runtime.errors import DeviceError
+    from .runtime.overlay_file import check_overlay
+
+    if not (folder / "overlay").is_dir():
+        return {}
+    try:
+        check_overlay(Bundle.open(folder))
+    except DeviceError as error:
+        warnings.append(f"the overlay of {folder} is not taken over: {error.message}")
+        return {}
+    record = json.loads((folder / "overlay" / "overlay.json").read_text())
+    return {f"overlay/{name}": (folder / "overlay" / name).read_bytes() for name in ("overlay.json", *record["files"])}
+
+
 def _check_options(limits: KernelLimits, lanes: int | None, batch: int | None) -> None:
     """Refuse options that an existing kernel contradicts."""
     for name, asked, given in (("lanes", lanes, limits.lanes), ("batch", batch, limits.batch)):
@@ -92,16 +113,34 @@ def _import_records(imported: Imported) -> list[PassRecord]:
     return [*records[:-1], replace(records[-1], ops_after=op_count(imported.module), text=ir_text(imported.module))]
 
 
-def _until(stop_after: str | None, lanes: int | None, batch: int | None) -> Sequence[Any]:
-    passes = default_passes(lanes, batch)
+def _until(passes: Sequence[ModulePass], stop_after: str | None) -> Sequence[ModulePass]:
+    """The passes up to one of them."""
     if stop_after is None:
         return passes
     names = [current.name for current in passes]
     if stop_after == "import":
         return []
     if stop_after not in names:
-        raise InputError(f"there is no pass '{stop_after}'", f"Passes: import, {', '.join(names)}.")
+        raise InputError(f"this model has no pass '{stop_after}'", f"Its passes: import, {', '.join(names)}.")
     return passes[: names.index(stop_after) + 1]
+
+
+def passes_for(
+    module: ModuleOp, lanes: int | None = None, batch: int | None = None, fps: int | None = None
+) -> list[ModulePass]:
+    """The passes of a module: those of a decoding step, or those of a feed-forward net.
+
+    Raises:
+        InputError: an option that this kind of model has no use for.
+    """
+    if net_of(module) is None:
+        if fps is not None:
+            raise InputError("--target-fps is for feed-forward nets, this model is a decoding step", "Leave it out.")
+        return default_passes(lanes, batch)
+    for name, value in (("lanes", lanes), ("batch", batch)):
+        if value is not None:
+            raise InputError(f"--{name} is for decoding steps, this model is a feed-forward net", "Use --target-fps.")
+    return net_passes(fps)
 
 
 def lower(
@@ -111,22 +150,32 @@ def lower(
     stop_after: str | None = None,
     lanes: int | None = None,
     batch: int | None = None,
+    fps: int | None = None,
 ) -> list[PassRecord]:
     """Run the pipeline on an imported model, in place."""
+    passes = _until(passes_for(imported.module, lanes, batch, fps), stop_after)
     for observer in observers:
         observer.after("import", imported.module, True)
-    return _import_records(imported) + run_passes(imported.module, _until(stop_after, lanes, batch), context, observers)
+    return _import_records(imported) + run_passes(imported.module, passes, context, observers)
+
+
+def _pass_rows(records: Sequence[PassRecord]) -> list[PassRow]:
+    return [PassRow(record.name, record.ops_before, record.ops_after, record.seconds) for record in records]
+
+
+def _trits(module: ModuleOp) -> int:
+    """Ternary weights of a module, each counted once."""
+    weights = [op for op in module.ops if isinstance(op, tern.WeightOp)]
+    return sum(op.rows.value.data * op.cols.value.data for op in weights if not op.part_names())
 
 
 def _report(
     imported: Imported, figures: Estimate, records: Sequence[PassRecord], images: Images, model: Path
 ) -> ReportData:
-    weights = [op for op in imported.module.ops if isinstance(op, tern.WeightOp)]
-    trits = sum(op.rows.value.data * op.cols.value.data for op in weights if not op.part_names())
     return ReportData(
         model=model.stem,
         board=figures.board_title,
-        passes=[PassRow(record.name, record.ops_before, record.ops_after, record.seconds) for record in records],
+        passes=_pass_rows(records),
         estimate=figures,
         images=[
             Image(name, f"weights/{name}.bin", len(data), hashlib.sha256(data).hexdigest())
@@ -134,13 +183,16 @@ def _report(
         ],
         program=[line.text for line in listing(imported.module)],
         version=__version__,
-        facts={"ternary weights": f"{trits:,}", "instructions": str(engine.instruction_count(imported.module))},
+        facts={
+            "ternary weights": f"{_trits(imported.module):,}",
+            "instructions": str(engine.instruction_count(imported.module)),
+        },
     )
 
 
 def compile_model(
     model: Path,
-    board: str,
+    board: str | Target,
     output: Path,
     *,
     force: bool = False,
@@ -148,6 +200,7 @@ def compile_model(
     tokenizer: Path | None = None,
     batch: int | None = None,
     lanes: int | None = None,
+    fps: int | None = None,
     observer: PassObserver | None = None,
     stop_after: str | None = None,
 ) -> CompileResult:
@@ -157,18 +210,25 @@ def compile_model(
         InputError: the model, the board or the output folder is at fault; nothing has been written.
     """
     start = time.perf_counter()
-    target = load_target(board)
+    target = board if isinstance(board, Target) else load_target(board)
     if stop_after is None:
         check_output(output, force)
     limits, kernel = _overlay_limits(overlay, target) if overlay is not None else (None, None)
     if limits is not None:
         _check_options(limits, lanes, batch)
-    _until(stop_after, lanes, batch)
     imported = import_onnx(model)
     context = CompilerContext(store=imported.store, target=target, overlay=limits)
-    records = lower(imported, context, [observer] if observer is not None else [], stop_after, lanes, batch)
+    records = lower(imported, context, [observer] if observer is not None else [], stop_after, lanes, batch, fps)
     if stop_after is not None:
         return CompileResult(None, imported.module, records, None, [], 0, context.warnings, time.perf_counter() - start)
+    if (net := net_of(imported.module)) is not None:
+        if overlay is not None or tokenizer is not None:
+            raise InputError(
+                "a feed-forward net has a kernel of its own and no tokenizer", "Leave --overlay and --tokenizer out."
+            )
+        found_net, plan = _net_bundle(imported, net, target, model, records)
+        plan.write(output, force)
+        return _result(output, imported, records, found_net, plan, found_net.contiguous_bytes, context.warnings, start)
     found = engine.kernel_of(imported.module)
     if found is None:
         raise TritloomError("the pipeline chose no kernel", "Report this with the model.")
@@ -182,17 +242,46 @@ def compile_model(
     if "tokenizer.json" not in plan.files:
         named = imported.metadata.get("tritloom.tokenizer", "tokenizer.json")
         context.warnings.append(f"no {named} beside the model: the bundle takes token ids only (--tokenizer FILE)")
+    if overlay is not None:
+        plan.files |= _built_overlay(overlay, context.warnings)
     plan.write(output, force)
-    return CompileResult(
-        output,
-        imported.module,
-        records,
-        figures,
-        sorted(plan.files),
-        figures.memory.contiguous,
-        [*context.warnings, *figures.warnings],
-        time.perf_counter() - start,
+    warnings = [*context.warnings, *figures.warnings]
+    return _result(output, imported, records, figures, plan, figures.memory.contiguous, warnings, start)
+
+
+def _result(
+    output: Path,
+    imported: Imported,
+    records: list[PassRecord],
+    figures: Estimate | NetEstimate,
+    plan: BuildPlan,
+    contiguous: int,
+    warnings: list[str],
+    start: float,
+) -> CompileResult:
+    seconds = time.perf_counter() - start
+    files = sorted(plan.files)
+    return CompileResult(output, imported.module, records, figures, files, contiguous, warnings, seconds)
+
+
+def _net_bundle(
+    imported: Imported, net: tern.NetOp, target: Target, model: Path, records: Sequence[PassRecord]
+) -> tuple[NetEstimate, BuildPlan]:
+    """The estimate and the files of a lowered net."""
+    found = net_estimate(net, target)
+    check_net_fits(found, target)
+    report = NetReportData(
+        model=model.stem,
+        board=target.title,
+        passes=_pass_rows(records),
+        estimate=found,
+        input=net.input_ports[0].tensor.data,
+        version=__version__,
+        facts={"ternary weights": f"{_trits(imported.module):,}", "stages": str(len(found.stages))},
     )
+    documents = net_report_files(report, target)
+    plan = compose_net_bundle(imported.module, imported.store, net, target, model, found, documents, _dumps(records))
+    return found, plan
 
 
 def _model_of_bundle(file: Path) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -18,7 +20,7 @@ def finish(model: nn.Module) -> None:
     if not isinstance(model, nn.Sequential) or any(isinstance(layer, nn.BatchNorm1d) for layer in model):
         return
     model.eval()
-    for codes, layer in zip(model, model[1:], strict=False):
+    for codes, layer in pairwise(model):
         if isinstance(layer, nn.Linear):
             step = codes.act_quant.scale() * layer.quant_weight().scale
             layer.bias.copy_((layer.bias / step).round() * step)

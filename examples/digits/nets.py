@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 from ..quantised.layers import identity, linear, relu
@@ -13,7 +15,7 @@ SIZES = (64, 64, 64, 10)
 def mlp() -> nn.Module:
     """Ternary 64-64-64-10, batch norm, 4-bit activations."""
     layers: list[nn.Module] = [identity(PixelInput)]
-    for inputs, outputs in zip(SIZES[:-2], SIZES[1:-1], strict=True):
+    for inputs, outputs in pairwise(SIZES[:-1]):
         layers += [linear(inputs, outputs), nn.BatchNorm1d(outputs), relu(unsigned(4))]
     return nn.Sequential(*layers, linear(*SIZES[-2:], bias=True))
 
@@ -21,7 +23,7 @@ def mlp() -> nn.Module:
 def mlp_power_of_two() -> nn.Module:
     """The same shape with biases for batch norm and a power of two for every scale: integers and shifts."""
     layers: list[nn.Module] = [identity(PixelInput)]
-    for inputs, outputs in zip(SIZES[:-2], SIZES[1:-1], strict=True):
+    for inputs, outputs in pairwise(SIZES[:-1]):
         layers += [
             linear(inputs, outputs, TernaryWeightPowerOfTwo, bias=True),
             relu(unsigned(4, power_of_two=True)),

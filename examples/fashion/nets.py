@@ -24,7 +24,7 @@ def mlp(bits: int = 4) -> nn.Module:
 
 
 def cnn() -> nn.Module:
-    """Ternary, 4-bit activations, 5-bit residual branches; two residual blocks a resolution, the first of shared scale."""
+    """Ternary, 4-bit activations, 5-bit residual branches; of two blocks a resolution the first has a shared scale."""
     return nn.Sequential(
         identity(ImageInput),
         conv(1, 16, 3, stride=2, padding=1),

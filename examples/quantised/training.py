@@ -76,7 +76,10 @@ def fit(model: nn.Module, data: Split, recipe: Recipe, seed: int = 0) -> None:
             optimiser.step()
             schedule.step()
             total += float(loss)
-        print(f"epoch {epoch + 1}: loss {total * recipe.batch / len(data.x):.4f} ({time.monotonic() - start:.1f} s)", flush=True)
+        print(
+            f"epoch {epoch + 1}: loss {total * recipe.batch / len(data.x):.4f} ({time.monotonic() - start:.1f} s)",
+            flush=True,
+        )
 
 
 def train(nets: Mapping[str, tuple[Callable[[], nn.Module], Recipe]], load: Callable[[], Split]) -> None:

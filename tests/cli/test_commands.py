@@ -150,6 +150,7 @@ class Session:
     """Stands for a loaded bundle."""
 
     tokenizer: object | None = object()
+    label = ""
 
     def __enter__(self) -> Session:
         return self
@@ -175,7 +176,12 @@ class Session:
 @pytest.fixture
 def session(install: Install) -> Session:
     session = Session()
-    install("tritloom.runtime", load=lambda bundle, device: session)
+
+    def load(bundle: Path, device: str | None) -> Session:
+        session.label = "measured on board" if device is None else "simulated on the emulated device"
+        return session
+
+    install("tritloom.runtime", load=load, open_session=load)
     return session
 
 
@@ -247,9 +253,9 @@ def test_generate_json(cli: Cli, session: Session, bundle: Path) -> None:
 
 
 def test_the_device_is_the_board_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(run, "BOARD_SIGN", tmp_path)
+    monkeypatch.setattr(run, "BOARD_SIGNS", (tmp_path / "absent", tmp_path))
     assert run.device_argument(run.Device.auto) is None
-    monkeypatch.setattr(run, "BOARD_SIGN", tmp_path / "absent")
+    monkeypatch.setattr(run, "BOARD_SIGNS", (tmp_path / "absent",))
     assert run.device_argument(run.Device.auto) == "emulated"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..errors import InputError
 from ..ir import flow
 from ..ir.flow import stream_of
 from ..ir.locations import onnx_names
@@ -97,6 +98,23 @@ def estimate_net(stages: Sequence[flow.Stage], target: Target, frame_bytes: tupl
         resources=uses,
         contiguous_bytes=contiguous,
         frames=FRAMES_A_START,
+    )
+
+
+def check_net_fits(found: NetEstimate, target: Target) -> None:
+    """Check resources.
+
+    Raises:
+        InputError: names the binding resource, by how much it is exceeded, and the stage that takes most of it.
+    """
+    worst = max(found.resources, key=lambda use: use.share)
+    if worst.share <= 1:
+        return
+    largest = max(found.stages, key=lambda stage: float(getattr(stage.resources, worst.resource)))
+    raise InputError(
+        f"does not fit {target.name}: {worst.resource} {worst.used:,.0f} of {worst.available:,.0f} (estimated);"
+        f" {largest.name} takes {getattr(largest.resources, worst.resource):,.0f}",
+        "Ask for fewer frames a second (--target-fps), or for a larger board (`tritloom boards`).",
     )
 
 

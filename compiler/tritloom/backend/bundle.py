@@ -21,7 +21,7 @@ from ..targets import BOARD_FILE, Target, board_toml
 from .hls import HlsTarget, ListedInstruction, render_hls
 from .images import Images
 from .manifest import kernel_manifest, manifest, max_batch, program_manifest
-from .plan import BuildPlan
+from .plan import BuildPlan, is_hashed
 from .vivado import render_vivado
 
 
@@ -139,7 +139,7 @@ def compose_bundle(
     plan.add(BOARD_FILE, board_toml(target))
     for name, data in images.data.items():
         plan.add(f"weights/{name}.bin", data)
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    hashed = {path: value for path, value in plan.digests().items() if is_hashed(path)}
     plan.add_all("ir", dumps)
     origin = {"file": str(source.model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))

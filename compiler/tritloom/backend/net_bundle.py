@@ -23,7 +23,7 @@ from .flow_hls import TOP, render_flow
 from .flow_stages import flow_design, input_bytes, output_bytes
 from .hls import HlsTarget
 from .manifest import manifest
-from .plan import BuildPlan
+from .plan import BuildPlan, is_hashed
 from .vivado import render_overlay
 
 
@@ -51,8 +51,8 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
             "clock_mhz": target.clock_mhz,
             "numerics": NUMERICS_VERSION,
             "sources": digest.hexdigest(),
-            "stages": [stage.name for stage in design.stages],
             "max_frames": design.max_frames,
+            "beat_bits": design.beat_bits,
             "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
         }
     )
@@ -128,15 +128,18 @@ def compose_net_bundle(
     sources = render_flow(design, HlsTarget.of(target))
     kernel = _kernel(design, sources, target)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    extra = {"name": model.stem, "source": {"sha256": digest}}
+    extra: dict[str, Any] = {"name": model.stem, "source": {"sha256": digest}}
+    extra["beat_bytes"] = design.beat_bits // 8
+    extra["stages"] = [stage.name for stage in design.stages]
     program = _program(module, store, net, kernel["hash"], found, extra)
     plan.add_all("hls", sources)
-    interfaces = [("m_axi_input", design.beat_bits), ("m_axi_output", design.beat_bits)]
-    overlay = render_overlay(plain_kernel(TOP, NET_VLNV, interfaces, target), target, __version__)
+    overlay = render_overlay(
+        plain_kernel(TOP, NET_VLNV, [("m_axi_memory", design.beat_bits)], target), target, __version__
+    )
     for path, text in {**overlay, **documents}.items():
         plan.add(path, text)
     plan.add(BOARD_FILE, board_toml(target))
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    hashed = {path: value for path, value in plan.digests().items() if is_hashed(path)}
     plan.add_all("ir", dumps)
     origin = {"file": str(model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))

@@ -20,7 +20,7 @@ _PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv", "MatMulInteger", "ConvIn
 _RANDOM: Final = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial"})
 
 
-def _constant_node(node: ir.Node) -> Constant | None:
+def constant_node(node: ir.Node) -> Constant | None:
     """Value of a Constant node."""
     name = node.outputs[0].name or ""
     for key, convert in (("value_float", np.float32), ("value_int", np.int64)):
@@ -115,12 +115,14 @@ def _of_vectors(graph: Graph, node: ir.Node) -> bool:
 def fold_constants(graph: Graph) -> int:
     """Fold what can be folded, into `graph.constants`. Returns how many nodes became constants."""
     for node in graph.model.graph:
-        if node.op_type == "Constant" and (constant := _constant_node(node)) is not None:
+        if node.op_type == "Constant" and (constant := constant_node(node)) is not None:
             graph.constants[node.outputs[0]] = constant
     folded = sum(node.op_type == "Constant" for node in graph.model.graph)
     weights = _feeds_product(graph)
     for node in graph.model.graph:
         if node.domain or node.outputs[0] in graph.constants or node.op_type in _RANDOM:
+            continue
+        if node.outputs[0] in graph.residues:  # it stands for another value; its own has rounding errors
             continue
         if node in weights and not _of_vectors(graph, node):
             continue

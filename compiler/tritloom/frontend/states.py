@@ -18,7 +18,9 @@ _INTEGERS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.INT16, ir.DataTyp
 _ELEMENTWISE = frozenset(
     {"Add", "Sub", "Mul", "Div", "Max", "Min", "Clip", "Sigmoid", "Tanh", "Relu", "Neg", "Where", "Identity", "Cast"}
     | {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"}
+    | {"GRU", "LSTM", "RNN", "Scan", "Loop"}  # if these are left, it is they that are refused, not the pairing
 )
+_GATHERS = frozenset({"Gather", "GatherElements", "GatherND", "GatherBlockQuantized"})
 _ACCEPTED = "a step takes one integer token ([1] or [1, 1]) and float32 states ([d], [1, d] or [1, 1, d])"
 _OWN_OUTPUT = (
     "every state needs an output of its own, which holds its new value; name them in the metadata"
@@ -60,6 +62,31 @@ def find_token(model: ir.Model) -> ir.Value:
     return tokens[0]
 
 
+def is_step(model: ir.Model) -> bool:
+    """Whether a model is a decoding step of a language model: its metadata names states, or it takes a token.
+
+    A model of float32, uint8 or int8 inputs is a feed-forward net; a uint8 input that picks rows of a table is a token.
+    """
+    if STATES_KEY in model.metadata_props:
+        return True
+    initializers = set(model.graph.initializers.values())
+    inputs = [value for value in model.graph.inputs if value not in initializers]
+    wide = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.INT16)
+    return any(value.dtype in wide or _picks_rows(value) for value in inputs)
+
+
+def _picks_rows(value: ir.Value) -> bool:
+    """Whether a value goes, cast or reshaped, into the indices of a Gather."""
+    queue = [value]
+    while queue:
+        for node, index in queue.pop().uses():
+            if node.op_type in _GATHERS and index == 1:
+                return True
+            if node.op_type in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Clip"):
+                queue.append(node.outputs[0])
+    return False
+
+
 def _positions(value: ir.Value) -> InputError:
     empty = value.shape is not None and 0 in value.shape
     return InputError(
@@ -75,6 +102,8 @@ def check_positions(model: ir.Model) -> None:
     Raises:
         InputError: an integer input has several elements.
     """
+    if not is_step(model):
+        return
     initializers = set(model.graph.initializers.values())
     for value in model.graph.inputs:
         dims = list(value.shape) if value.shape is not None else []

@@ -207,7 +207,7 @@ def uniform(
 ) -> tuple[Boundary, ...]:
     """Boundaries of `clamp(round(v / scale + zero), low, high)`, scale > 0.
 
-    `rounding`: half_even, half_up, half_down, half_away, floor, ceil or to_zero, QONNX's rounding modes.
+    `rounding`: half_even; half_up, half_down, half_away (from 0), half_to_zero; floor, ceil, away, to_zero.
     """
     half = Fraction(1, 2)
     found = []
@@ -218,8 +218,10 @@ def uniform(
             "half_up": (code - half, True),
             "half_down": (code - half, False),
             "half_away": (code - half, positive),
+            "half_to_zero": (code - half, not positive),
             "floor": (Fraction(code), True),
             "ceil": (Fraction(code - 1), False),
+            "away": (Fraction(code - 1), False) if positive else (Fraction(code), True),
             "to_zero": (Fraction(code), True) if positive else (Fraction(code - 1), False),
         }[rounding]
         found.append(Boundary((at - zero) * scale, inclusive))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis import Estimate, InstructionCost
+from ..analysis import Estimate, InstructionCost, ResourceUse
 from .data import PassRow
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 Align = Literal["left", "right"]
-_RESOURCE_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
+RESOURCE_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,36 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
+def ratio(value: float | None) -> str:
+    """A tool's figure over ours."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def comparison_table(implementation: Mapping[str, Any]) -> TableData:
+    """Estimate, HLS and implemented side by side, from `implementation` of report.json."""
+
+    def shown(value: float | None) -> str:
+        return "" if value is None else number(value)
+
+    rows = tuple(
+        (
+            RESOURCE_NAMES[row["resource"]],
+            number(row["estimate"]),
+            shown(row["hls"]),
+            ratio(row["hls_ratio"]),
+            shown(row["implemented"]),
+            ratio(row["implemented_ratio"]),
+            number(row["available"]),
+        )
+        for row in implementation["comparison"]
+    )
+    columns: tuple[tuple[str, Align], ...] = (
+        ("resource", "left"), ("estimate", "right"), ("HLS, kernel", "right"), ("ratio", "right"),
+        ("implemented", "right"), ("ratio", "right"), ("board", "right"),
+    )  # fmt: skip
+    return TableData(f"Resources ({implementation['label']})", columns, rows)
+
+
 def summary(estimate: Estimate) -> TableData:
     """The figures that one asks for first."""
     limits, prompt, memory = estimate.limits, estimate.prompt, estimate.memory
@@ -115,21 +145,21 @@ def time_shares(estimate: Estimate) -> TableData:
     return TableData(f"Cycles per token ({estimate.label})", columns, rows)
 
 
-def resources(estimate: Estimate) -> TableData:
+def resource_rows(uses: Sequence[ResourceUse], label: str = "estimated") -> TableData:
     """Use against the board."""
     rows = tuple(
         (
-            _RESOURCE_NAMES[use.resource],
+            RESOURCE_NAMES[use.resource],
             number(use.used),
             number(use.available),
             f"{use.share:.0%}" if use.available else "-",
         )
-        for use in estimate.resources
+        for use in uses
     )
     columns: tuple[tuple[str, Align], ...] = (
         ("resource", "left"), ("used", "right"), ("available", "right"), ("share", "right")
     )  # fmt: skip
-    return TableData(f"Resources ({estimate.label})", columns, rows)
+    return TableData(f"Resources ({label})", columns, rows)
 
 
 def _family(row: InstructionCost) -> tuple[str, int, int]:
@@ -177,7 +207,12 @@ def pass_rows(passes: Sequence[PassRow]) -> TableData:
 
 def estimate_tables(estimate: Estimate) -> tuple[TableData, ...]:
     """All tables of an estimate, in the order of the report."""
-    return (summary(estimate), time_shares(estimate), instructions(estimate), resources(estimate))
+    return (
+        summary(estimate),
+        time_shares(estimate),
+        instructions(estimate),
+        resource_rows(estimate.resources, estimate.label),
+    )
 
 
 def estimate_table(estimate: Estimate) -> Table:

@@ -59,6 +59,13 @@ class Fields:
                 raise self._bad(path, "a list of numbers", value)
         return tuple(float(item) for item in value)
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings."""
+        value, path = self._member(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._bad(path, "a list of strings", value)
+        return tuple(value)
+
     def text(self, key: str) -> str:
         """A string that is not empty."""
         value, path = self._member(key)

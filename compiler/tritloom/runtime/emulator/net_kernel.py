@@ -10,8 +10,6 @@ from ..errors import BuildError, DeviceError
 from ..net_manifest import NetProgram
 from .memory import Memory
 
-MAX_STAGES = 4096
-
 
 class FlowCall(ctypes.Structure):
     """`struct tritloom_flow_call`."""
@@ -47,8 +45,8 @@ class NetKernelModel:
         self._error.restype = ctypes.c_char_p
         self._program = program
         self._memory = memory
-        self.initiations: list[int] = []
-        """Of every stage, in the order of the region, in the last start."""
+        self.initiations: dict[str, int] = {}
+        """Of every stage in the last start, in the order of the region."""
 
     def run(self, inputs: Mapping[str, int]) -> dict[str, int]:
         """One start: input arguments by name -> output arguments by name.
@@ -57,8 +55,9 @@ class NetKernelModel:
             DeviceError: an address outside allocated memory, or a deadlock.
         """
         frames = inputs["frames"]
-        counts = (ctypes.c_uint64 * MAX_STAGES)()
-        call = FlowCall(frames=frames, initiations=counts, stages=MAX_STAGES)
+        stages = len(self._program.stages)
+        counts = (ctypes.c_uint64 * stages)()
+        call = FlowCall(frames=frames, initiations=counts, stages=stages)
         sizes = {"input": self._program.input_bytes, "output": self._program.output_bytes}
         for name, size in sizes.items():
             if frames:
@@ -67,5 +66,5 @@ class NetKernelModel:
         if self._emulate(ctypes.byref(call)):
             report = (self._error() or b"no report").decode("utf-8", "replace")
             raise DeviceError(f"the emulated kernel deadlocked:\n{report}", "report this with the bundle")
-        self.initiations = [int(count) for count in counts[: call.stages]]
+        self.initiations = dict(zip(self._program.stages, map(int, counts), strict=True))
         return {"status": int(call.status), "cycles": int(call.cycles)}

@@ -19,6 +19,8 @@ ROUND = {
     "half_up": lambda v: math.floor(v + HALF),
     "half_down": lambda v: math.ceil(v - HALF),
     "half_away": lambda v: math.floor(v + HALF) if v >= 0 else math.ceil(v - HALF),
+    "half_to_zero": lambda v: math.ceil(v - HALF) if v >= 0 else math.floor(v + HALF),
+    "away": lambda v: math.ceil(v) if v >= 0 else math.floor(v),
     "floor": math.floor,
     "ceil": math.ceil,
     "to_zero": math.trunc,

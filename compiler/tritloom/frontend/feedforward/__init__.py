@@ -1,0 +1,5 @@
+"""Feed-forward nets: from the ONNX graph of an MLP or a CNN to the integer layers of the `tern` dialect."""
+
+from .net import import_net
+
+__all__ = ["import_net"]

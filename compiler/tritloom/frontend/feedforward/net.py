@@ -1,0 +1,222 @@
+"""`import_net`: the graph from its input to its outputs, node by node."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import onnx_ir as ir
+
+from ...errors import InputError
+from ...ir.mlir import ModuleOp, SSAValue, VerifyException, f32
+from ...ir.store import WeightStore
+from ...ir.tern import PortAttr, ScoresOp, integer_type, tensor_of
+from ..graph import Graph
+from ..problems import NotImported, shape_text
+from ..residues import find_residues
+from .builder import NetBuilder
+from .constants import Constants
+from .context import Net, Refused, Unknown
+from .forms import Form, Term
+from .plain import FEWER_LEVELS, plain, stand_in
+from .ports import Port, input_port
+from .problems import SHAPED, unsupported
+from .products import check_weight
+from .rows import ONE, spread
+from .table import READERS
+from .tensors import Emitted, FloatInput, TooManyLevels
+
+_FLOATS = 1 << 129
+_EXACT_BITS = 25
+
+
+@dataclass(frozen=True)
+class ImportedNet:
+    """A net: its module, the loaders of its constants, and what the import did."""
+
+    module: ModuleOp
+    store: WeightStore
+    near_ties: dict[str, int]
+    nodes: int
+    """Of the ONNX graph; and of these, what is computed at run time."""
+    run_time_nodes: int
+    operations: int
+    seconds: tuple[float, float]
+    """Of the constants, and of the rest."""
+
+
+def import_net(model: ir.Model) -> ImportedNet:
+    """The integer layers of a feed-forward net.
+
+    Raises:
+        InputError: it has several inputs, or nodes that are not supported; all of them are named.
+    """
+    start = time.perf_counter()
+    source = _only_input(model)
+    graph = Graph(model, source)
+    find_residues(graph)
+    net, port = _begin(graph, source)
+    needed = _needed(model, net)
+    fold_time = time.perf_counter()
+    for node in needed:
+        _read(net, node)
+    module = _finish(net, model, port)
+    operations = len(net.builder.net.body.block.ops)
+    return ImportedNet(
+        module,
+        net.builder.store,
+        net.constants.near_ties,
+        len(model.graph),
+        len(needed),
+        operations,
+        (fold_time - start, time.perf_counter() - fold_time),
+    )
+
+
+def _only_input(model: ir.Model) -> ir.Value:
+    initializers = set(model.graph.initializers.values())
+    inputs = [value for value in model.graph.inputs if value not in initializers]
+    if len(inputs) == 1:
+        return inputs[0]
+    names = ", ".join(f"'{value.name}' {shape_text(value)}" for value in inputs) or "none"
+    raise InputError(
+        f"a feed-forward net has one input, this model has {len(inputs)}: {names}",
+        "join the inputs in front of the model, or store constant ones as initializers",
+    )
+
+
+def _begin(graph: Graph, source: ir.Value) -> tuple[Net, Port]:
+    """The net with nothing but its input."""
+    forms: dict[ir.Value, Form] = {}
+
+    def shape(value: ir.Value) -> tuple[int, ...] | None:
+        form = forms.get(value)
+        return (port.batch, *form.index.shape) if form is not None else None
+
+    constants = Constants(graph, shape)
+    port = input_port(graph, source, constants)
+    element = f32 if port.is_float else integer_type(8, source.dtype == ir.DataType.INT8)
+    attribute = PortAttr.of(source.name or "", port.frame, port.axes)
+    builder = NetBuilder(graph.model.graph.name or "net", attribute, tensor_of(port.shape, element))
+    name = source.name or "input"
+    if port.is_float:
+        tensor: Emitted = FloatInput(port.shape, name, builder.argument, (-_FLOATS, _FLOATS))
+    else:
+        low = -128 if source.dtype == ir.DataType.INT8 else 0
+        tensor = Emitted(port.shape, name, builder.argument, (low, low + 255))
+    forms[source] = Form((Term(tensor, ONE),), port.index)
+    return Net(builder, constants, port.batch, forms), port
+
+
+def _needed(model: ir.Model, net: Net) -> list[ir.Node]:
+    """Nodes that the outputs need and that are computed at run time, in order."""
+    wanted: set[ir.Node] = set()
+    queue = list(model.graph.outputs)
+    while queue:
+        node = queue.pop().producer()
+        if node is not None and node not in wanted:
+            wanted.add(node)
+            queue += [value for value in node.inputs if value is not None]
+    return [node for node in model.graph if node in wanted and node.outputs[0] not in net.constants]
+
+
+def _read(net: Net, node: ir.Node) -> None:
+    """One node: its value; or a refusal, and a stand-in where the shape stays."""
+    if node.outputs[0] in net.constants:
+        return
+    reader = READERS.get((node.domain, node.op_type))
+    try:
+        if reader is None:
+            net.refusals.append(unsupported(node))
+        else:
+            net.forms[node.outputs[0]] = reader(net, node)
+            return
+    except Unknown:
+        with suppress(Refused, ValueError):
+            check_weight(net, node)
+        return
+    except Refused as refused:
+        net.refuse(node, refused.reason, refused.instead)
+    except TooManyLevels as error:
+        net.refuse(error.node, str(error), FEWER_LEVELS)
+    except InputError as error:
+        net.refuse(node, error.message, error.hint)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        net.refuse(node, f"it is malformed: {told}", "check its operands and attributes, and export it again")
+    operand = node.inputs[0] if node.inputs else None
+    if operand in net.forms and node.op_type not in SHAPED and len(node.outputs) == 1:
+        net.forms[node.outputs[0]] = stand_in(net.forms[operand])
+
+
+def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
+    scores = [_scores(net, value) for value in model.graph.outputs]
+    if net.refusals:
+        raise NotImported(net.refusals, [], {})
+    found = [score for score in scores if score is not None]
+    if not found:
+        raise InputError("the model's outputs are constants", "export the model with its input connected")
+    module = net.builder.finish([value for value, _ in found], [port for _, port in found])
+    try:
+        module.verify()
+    except VerifyException as error:
+        raise InputError(
+            f"the model does not fit the compiler's form: {str(error).splitlines()[0]}",
+            "please report this model: the importer should have said so in its own words",
+        ) from error
+    return module
+
+
+def _scores(net: Net, output: ir.Value) -> tuple[SSAValue, PortAttr] | None:
+    """An output: its sums, rescaled."""
+    form = net.forms.get(output)
+    node = output.producer()
+    if form is None or node is None:
+        if node is None or output in net.constants:
+            raise InputError(
+                f"output '{output.name}' is constant, or the input itself", "remove it from the model's outputs"
+            )
+        return None
+    try:
+        form = plain(net, form, node)
+        tensor, scale = form.terms[0]
+        bits = tensor.element.width.data
+        if bits > _EXACT_BITS:
+            raise Refused(f"its sums have {bits} bits", f"scores are exact up to {_EXACT_BITS} bits: add a quantiser")
+    except Refused as refused:
+        net.refuse(node, f"as an output: {refused.reason}", refused.instead)
+        return None
+    except TooManyLevels as error:
+        net.refuse(error.node, str(error), FEWER_LEVELS)
+        return None
+    value = tensor.value()
+    vectors = [
+        net.builder.vector(
+            f"{output.name}.{what}", np.array([float(x) for x in spread(row, form.channels)], np.float32)
+        )
+        for what, row in (("scale", scale), ("offset", form.offset))
+    ]
+    result = net.builder.add(ScoresOp(value, *vectors), (node, *form.nodes), output.name or "")
+    return result, _output_port(form, output)
+
+
+def _output_port(form: Form, output: ir.Value) -> PortAttr:
+    """How the output's axes lie in its tensor."""
+    frame = form.index.shape
+    order = axes_in_order(form)
+    if order is None:
+        raise InputError(
+            f"output '{output.name}' is a reshaped image", "end the model in a layer, a pooling or a Flatten of vectors"
+        )
+    return PortAttr.of(output.name or "", frame, order)
+
+
+def axes_in_order(form: Form) -> list[int] | None:
+    """The axes of the ONNX shape in the order in which they lie in the tensor."""
+    for order in permutations(range(form.index.ndim)):
+        if np.array_equal(form.index.transpose(order).reshape(-1), np.arange(form.index.size)):
+            return list(order)
+    return None
