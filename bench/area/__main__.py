@@ -45,8 +45,6 @@ def main() -> None:
         return measure(*point)
 
     order = [case.key(family) for case, family in points()]
-    # What this machine has no da4ml for stays.
-    order += [key for key in known if "da4ml" in key[0] and not matrix.has_da4ml()]
     with ThreadPoolExecutor(options.jobs) as pool:
         for (case, family), result in zip(wanted, pool.map(run, wanted), strict=True):
             print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -96,34 +95,6 @@ def shared(trits: np.ndarray, low: int, high: int) -> tuple[Adders, list[Term | 
     return graph, [graph.total([Term(int(k), bool(row[k] < 0)) for k in np.flatnonzero(row)]) for row in rows]
 
 
-def from_da4ml(trits: np.ndarray, low: int, high: int) -> tuple[Adders, list[Term | None]]:
-    """The adders that da4ml finds for the same matrix."""
-    from da4ml.cmvm import solve
-
-    kernel = trits.T.astype(np.float32)
-    graph = Adders(trits.shape[1], low, high)
-    terms: list[Term | None] = [Term(k) for k in range(trits.shape[1])]
-    for logic in solve(kernel, qintervals=[(float(low), float(high), 1.0)] * trits.shape[1]).solutions:
-        found: list[Term | None] = []
-        for op in logic.ops:
-            if op.opcode == -1:
-                term = terms[op.id0]
-                found.append(term and Term(term.node, term.negative, term.shift + logic.inp_shifts[op.id0]))
-                continue
-            if op.opcode not in (0, 1):
-                raise ValueError(f"da4ml operation {op.opcode} is not an addition")
-            a, b = found[op.id0], found[op.id1]
-            if a is None or b is None:
-                raise ValueError("da4ml adds nothing")
-            b = Term(b.node, b.negative != (op.opcode == 1), b.shift + op.data)
-            found.append(graph.total([a, b]))
-        terms = []
-        for place, negative, shift in zip(logic.out_idxs, logic.out_negs, logic.out_shifts, strict=True):
-            term = found[place] if place >= 0 else None
-            terms.append(term and Term(term.node, term.negative != bool(negative), term.shift + shift))
-    return graph, terms
-
-
 def verilog(graph: Adders, outputs: list[Term | None], bits: int, out: int) -> str:
     """A register after each adder, and as many on the way as make both operands arrive together."""
     last = max(graph.stages)
@@ -161,7 +132,7 @@ def verilog(graph: Adders, outputs: list[Term | None], bits: int, out: int) -> s
     return f"module matrix({head});\n{body}\nendmodule\n"
 
 
-METHODS = {"plain": plain, "shared pairs": shared, "da4ml": from_da4ml}
+METHODS = {"plain": plain, "shared pairs": shared}
 
 
 def matrix(method: str, rows: int, columns: int, bits: int, zeros: float, both: bool = False) -> Case:
@@ -182,14 +153,7 @@ def matrix(method: str, rows: int, columns: int, bits: int, zeros: float, both: 
     return Case(f"hard-wired, {method}", shown, design, trace, both)
 
 
-def has_da4ml() -> bool:
-    return importlib.util.find_spec("da4ml") is not None
-
-
 def cases() -> Iterator[Case]:
-    methods = [name for name in METHODS if name != "da4ml" or has_da4ml()]
-    for method in methods:
+    for method in METHODS:
         for bits in (2, 4, 8):
             yield matrix(method, 32, 32, bits, 0.4)
-    for method in methods:
-        yield matrix(method, 64, 64, 2, 0.4)

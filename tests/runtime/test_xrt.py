@@ -114,8 +114,8 @@ def test_power(alveo: Path, card: Card, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("tritloom.runtime.bench._IDLE_SECONDS", 0.02)
     with load(alveo) as session:
         found = bench(session, 5, 5, 5)
-        assert found.energy is not None
-        assert found.energy.watts == pytest.approx(31.5)
+        assert found.conditions.energy is not None
+        assert found.conditions.energy.watts == pytest.approx(31.5)
         assert found.cycles_per_token == 0
         assert "cycles" not in found.text()
         card.watts = None

@@ -106,21 +106,22 @@ def mvau(
     return (tree + accumulate) * pe + Resources(address, 2 * address + 2 * simd.bit_length())
 
 
+HARD_WIRED_PLAIN: Final = ((0.98, 0.712), (1.81, 0.882))
+HARD_WIRED_SHARED: Final = ((1.07, 0.533), (1.63, 0.736))
+"""LUTs, then flip-flops, of a non-zero weight: so much, and so much for each bit of the code. *measured*"""
+
+
 def hard_wired(weights_nonzero: int, activation_bits: int, *, shared: bool = True) -> Resources:
-    """Constant matrix as adder trees, a vector every cycle: no weights, no gates, no accumulators.
+    """Constant matrix as adder trees, a register an adder, a vector every cycle: no weights, no accumulators.
 
-    `shared`: pairs of summands that several rows have are added once. *measured*: 64 x 64, 40 % zeros; smaller
-    matrices share less.
+    `shared`: pairs of summands that several rows have are added once. *measured*: 32 x 32 with 2, 4 and 8 bits,
+    signed codes, 40 % zeros; smaller matrices share less, larger ones more.
     """
-    base, a_bit = HARD_WIRED_SHARED if shared else HARD_WIRED_PLAIN
-    lut = weights_nonzero * (base + a_bit * activation_bits)
-    return Resources(round(lut), round(lut * HARD_WIRED_FF))
-
-
-HARD_WIRED_PLAIN: Final = (1.13, 0.625)
-HARD_WIRED_SHARED: Final = (0.80, 0.484)
-"""LUTs a non-zero weight, and for each bit of the code."""
-HARD_WIRED_FF: Final = 1.0
+    (base, a_bit), (base_ff, a_bit_ff) = HARD_WIRED_SHARED if shared else HARD_WIRED_PLAIN
+    return Resources(
+        round(weights_nonzero * (base + a_bit * activation_bits)),
+        round(weights_nonzero * (base_ff + a_bit_ff * activation_bits)),
+    )
 
 
 # --- memories --------------------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ def window(
     address = (depth - 1).bit_length()
     memory = _ram(bits_wide, depth, ram_style)
     registers = bits_wide if memory.lut else 0  # a block RAM has its own
-    return memory + Resources(lut=bits_wide + 18 + 3 * address, ff=registers + 24 + round(1.7 * address))
+    return memory + Resources(lut=bits_wide + 30, ff=registers + 24 + round(1.7 * address))
 
 
 # --- arithmetic on codes ---------------------------------------------------------------------------------------------
@@ -311,10 +312,19 @@ def add(bits: int, multiplier_bits: int, parallel: int = 1, *, output_bits: int 
 
 
 def dma(width_bits: int) -> Resources:
-    """m_axi adapter of one direction with its burst buffer: half of it grows with the width. *remembered*."""
+    """m_axi adapter that reads, with its burst buffer: half of it grows with the width. *remembered*."""
+    return _scaled(c.M_AXI_READ, width_bits) + Resources(bram36=bram36(512, width_bits))
+
+
+def dma_write(width_bits: int) -> Resources:
+    """What writing through the same adapter adds to it. *remembered*."""
+    both, read = _scaled(c.M_AXI_BOTH, width_bits), _scaled(c.M_AXI_READ, width_bits)
+    return Resources(both.lut - read.lut, both.ff - read.ff, bram36=bram36(512, width_bits))
+
+
+def _scaled(adapter: c.Cost, width_bits: int) -> Resources:
     share = 0.5 + 0.5 * width_bits / 128
-    adapter = Resources(round(c.M_AXI_READ.lut * share), round(c.M_AXI_READ.ff * share))
-    return adapter + Resources(bram36=bram36(512, width_bits))
+    return Resources(round(adapter.lut * share), round(adapter.ff * share))
 
 
 def control_registers() -> Resources:

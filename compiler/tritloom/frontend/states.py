@@ -18,6 +18,7 @@ _INTEGERS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.INT16, ir.DataTyp
 _ELEMENTWISE = frozenset(
     {"Add", "Sub", "Mul", "Div", "Max", "Min", "Clip", "Sigmoid", "Tanh", "Relu", "Neg", "Where", "Identity", "Cast"}
     | {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"}
+    | {"GRU", "LSTM", "RNN", "Scan", "Loop"}  # if these are left, it is they that are refused, not the pairing
 )
 _GATHERS = frozenset({"Gather", "GatherElements", "GatherND", "GatherBlockQuantized"})
 _ACCEPTED = "a step takes one integer token ([1] or [1, 1]) and float32 states ([d], [1, d] or [1, 1, d])"

@@ -15,7 +15,7 @@ from ...ir.mlir import ModuleOp, SSAValue, VerifyException, f32
 from ...ir.store import WeightStore
 from ...ir.tern import PortAttr, ScoresOp, integer_type, tensor_of
 from ..graph import Graph
-from ..problems import refusal_error, shape_text
+from ..problems import NotImported, shape_text
 from ..residues import find_residues
 from .builder import NetBuilder
 from .constants import Constants
@@ -155,7 +155,7 @@ def _read(net: Net, node: ir.Node) -> None:
 def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
     scores = [_scores(net, value) for value in model.graph.outputs]
     if net.refusals:
-        raise refusal_error(net.refusals)
+        raise NotImported(net.refusals, [], {})
     found = [score for score in scores if score is not None]
     if not found:
         raise InputError("the model's outputs are constants", "export the model with its input connected")

@@ -14,7 +14,8 @@ _ENDS: Final = (
 )
 _DYNAMIC: Final = (
     "it computes a scale from each input: an integer net has static scales only",
-    "quantise statically, with calibration data; a language model's step takes an integer token input instead",
+    "quantise statically, with calibration data; a language model's step takes an integer token input instead"
+    " (feed a vector as the row of a table that the token picks: Gather(rows, token))",
 )
 _CURVE: Final = (
     "it is no rising function, or computed on floats only",
