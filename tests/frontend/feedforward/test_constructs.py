@@ -10,7 +10,17 @@ import pytest
 from checking import Array, check, import_model
 from graphs import Graph, random_bytes, random_trits
 from onnx import TensorProto
-from tritloom.ir.tern import ConcatOp, PoolOp, QuantizeOp, RequantizeOp, SumOp
+from tritloom.ir.tern import (
+    ConcatOp,
+    Conv2dOp,
+    DenseOp,
+    PoolOp,
+    QuantizeOp,
+    RequantizeOp,
+    SumOp,
+    element_of,
+    integer_for,
+)
 
 RNG = np.random.default_rng(5)
 Build = Callable[[Graph], str]
@@ -339,3 +349,31 @@ def test_inputs_of_both_signs_and_any_batch(tmp_path: Path) -> None:
     model = g.output(dense(g, x, 4, 9)).model()
     codes: Array = random_bytes(33, 9).view(np.int8)
     check(model, codes, tmp_path)
+
+
+SUMS = [(TensorProto.INT8, -128, 127), (TensorProto.UINT8, 0, 255)]
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), SUMS)
+@pytest.mark.parametrize("columns", [1, 2, 5, 40])
+def test_the_type_of_sums_is_the_narrowest(kind: int, low: int, high: int, columns: int, tmp_path: Path) -> None:
+    trits = random_trits(3, columns, seed=columns) * np.int8(-1 if columns == 2 else 1)
+    g = Graph()
+    x = g.input([1, columns], kind)
+    g.output(g.add("MatMulInteger", x, trits.T.copy()), kind=TensorProto.INT32)
+    (op,) = (op for op in import_model(g.model(), tmp_path).module.walk() if isinstance(op, DenseOp))
+    largest = max(int(np.where(row > 0, row * high, row * low).sum()) for row in trits.astype(int))
+    smallest = min(int(np.where(row > 0, row * low, row * high).sum()) for row in trits.astype(int))
+    assert element_of(op.result) == integer_for(smallest, largest)
+
+
+def test_the_type_of_padded_sums_holds_the_zero_point(tmp_path: Path) -> None:
+    """Codes 5 to 15, zero point 3: at the border a window may hold nothing but one code."""
+    g = Graph()
+    codes = g.add("Clip", g.input([1, 1, 4, 4], TensorProto.UINT8), np.uint8(5), np.uint8(15))
+    x = g.add("DequantizeLinear", codes, np.float32(1), np.uint8(3))
+    g.output(g.add("Conv", x, np.ones((1, 1, 3, 3), np.float32), pads=[1, 1, 1, 1]), rank=4)
+    module = import_model(g.model(), tmp_path).module
+    (op,) = (op for op in module.walk() if isinstance(op, Conv2dOp))
+    assert op.pad_code.value.data == 3
+    check(g.model(), np.random.default_rng(0).integers(0, 256, (64, 1, 4, 4)).astype(np.uint8), tmp_path, exact=True)
