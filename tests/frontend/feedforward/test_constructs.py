@@ -134,6 +134,12 @@ def _(g: Graph) -> str:
     return g.quantised(y, 0.04, signed=True)
 
 
+@case("a window that would begin in the padding", 2, 5, 5)
+def _(g: Graph) -> str:
+    y = g.quantised(conv(g, image(g, 2, 5, 5), 4, 2), 0.04, signed=True)
+    return g.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1)
+
+
 @case("automatic padding", 2, 8, 7)
 def _(g: Graph) -> str:
     y = g.quantised(conv(g, image(g, 2, 8, 7), 4, 2, size=4, pads=[0] * 4), 0.05)
@@ -286,6 +292,7 @@ OUTPUT_RANK = {
     "overlapping maximum with padding, signed": 4,
     "maximum, rounded up, twice": 4,
     "automatic padding": 4,
+    "a window that would begin in the padding": 4,
     "an average with an offset": 4,
     "a sum that is no quantiser's": 4,
     "a difference of scales": 4,
@@ -368,12 +375,23 @@ def test_the_type_of_sums_is_the_narrowest(kind: int, low: int, high: int, colum
 
 
 def test_the_type_of_padded_sums_holds_the_zero_point(tmp_path: Path) -> None:
-    """Codes 5 to 15, zero point 3: at the border a window may hold nothing but one code."""
+    """Codes 6 to 15, zero point 1: at the upper border a sum is larger than any inside."""
     g = Graph()
-    codes = g.add("Clip", g.input([1, 1, 4, 4], TensorProto.UINT8), np.uint8(5), np.uint8(15))
-    x = g.add("DequantizeLinear", codes, np.float32(1), np.uint8(3))
-    g.output(g.add("Conv", x, np.ones((1, 1, 3, 3), np.float32), pads=[1, 1, 1, 1]), rank=4)
+    codes = g.add("Clip", g.input([1, 1, 4, 4], TensorProto.UINT8), np.uint8(6), np.uint8(15))
+    x = g.add("DequantizeLinear", codes, np.float32(1), np.uint8(1))
+    weight = np.float32([[[[-1, -1, -1], [1, 1, 1], [1, 1, -1]]]])
+    g.output(g.add("Conv", x, weight, pads=[1, 1, 1, 1]), rank=4)
     module = import_model(g.model(), tmp_path).module
     (op,) = (op for op in module.walk() if isinstance(op, Conv2dOp))
-    assert op.pad_code.value.data == 3
-    check(g.model(), np.random.default_rng(0).integers(0, 256, (64, 1, 4, 4)).astype(np.uint8), tmp_path, exact=True)
+    assert op.pad_code.value.data == 1
+    images = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (512, 1, 4, 4))
+    check(g.model(), images, tmp_path, exact=True)
+
+
+def test_the_sign_of_zero(tmp_path: Path) -> None:
+    g = Graph()
+    sums = g.add("MatMulInteger", g.input([8, 6], TensorProto.INT8), random_trits(6, 5))
+    y = g.add("Sign", g.add("Cast", sums, to=TensorProto.FLOAT))
+    g.output(g.add("MatMul", y, random_trits(5, 3).astype(np.float32)))
+    codes = np.random.default_rng(1).integers(-1, 2, (64, 6)).astype(np.int8)
+    check(g.model(), codes, tmp_path, exact=True)
