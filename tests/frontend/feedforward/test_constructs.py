@@ -105,6 +105,13 @@ def _(g: Graph) -> str:
     return dense(g, g.add("Mul", g.add("Cast", y, to=TensorProto.FLOAT), np.float32(1 / 30)), 4, 6)
 
 
+@case("a straight-through residue", 9)
+def _(g: Graph) -> str:
+    y = dense(g, image(g, 9), 6, 9)
+    quantised = g.quantised(y, 0.07, bits=4, signed=True)
+    return dense(g, g.add("Add", y, g.add("Sub", quantised, y)), 4, 6)
+
+
 @case("zero point with padding", 2, 6, 6)
 def _(g: Graph) -> str:
     y = g.quantised(conv(g, image(g, 2, 6, 6, zero=7), 4, 2), 0.07, zero=100)
