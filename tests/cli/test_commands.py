@@ -167,7 +167,7 @@ def session(install: Install) -> Session:
         session.label = "measured on board" if device is None else "simulated on the emulated device"
         return session
 
-    install("tritloom.runtime", load=load)
+    install("tritloom.runtime", load=load, open_session=load)
     return session
 
 
