@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,7 +13,7 @@ from ..resources import templates_dir
 from ..targets import Target
 from .data import ReportData
 from .notebook import notebook
-from .tables import estimate_tables, number, pass_rows, rate, size
+from .tables import RESOURCE_NAMES, estimate_tables, number, pass_rows, rate, ratio, size
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -38,6 +39,8 @@ def environment(html: bool) -> Environment:
         "rate": rate,
         "number": number,
         "percent": _percent,
+        "ratio": ratio,
+        "resource": RESOURCE_NAMES.__getitem__,
         "mib": _mib,
     }
     return environment
@@ -65,11 +68,23 @@ def report_json(data: ReportData) -> dict[str, Any]:
 
 def render_report(data: ReportData) -> str:
     """The report as one HTML file that needs no other file and no network."""
-    slowest = max((row[3] for row in data.passes), default=0.0)
-    biggest = max((image.bytes for image in data.images), default=0)
-    return environment(html=True).get_template("report.html.j2").render(
-        data=data, estimate=data.estimate, slowest=slowest or 1.0, biggest=biggest or 1
-    )  # fmt: skip
+    return render_page(report_json(data))
+
+
+def render_page(content: Mapping[str, Any]) -> str:
+    """The HTML report of what report.json holds; `tritloom build` adds to that, and draws the page again."""
+    estimate = content["estimate"]
+    stages = estimate.get("stages", ())
+    values = {
+        "data": content,
+        "estimate": estimate,
+        "implementation": content.get("implementation"),
+        "slowest": max((row["seconds"] for row in content["passes"]), default=0.0) or 1.0,
+        "biggest": max((image["bytes"] for image in content.get("images", ())), default=0) or 1,
+        "slowest_stage": max(stages, key=lambda stage: float(stage["cycles"]), default=None),
+    }
+    template = "net_report.html.j2" if content.get("kind") == "net" else "report.html.j2"
+    return environment(html=True).get_template(template).render(values)
 
 
 def render_readme(data: ReportData, target: Target, language_model: bool = True) -> str:

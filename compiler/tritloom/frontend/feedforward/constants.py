@@ -22,6 +22,7 @@ from ..ternary import TIE
 
 Array = NDArray[Any]
 
+CHANNELS_LAST: Final = "qonnx.custom_op.channels_last"
 FINN: Final = frozenset({"finn.custom_op.general", "qonnx.custom_op.general"})
 
 
@@ -65,6 +66,20 @@ def rounding_of(node: ir.Node, default: str = "ROUND") -> str:
     """A node's rounding mode, in capitals."""
     mode = node.attributes.get("rounding_mode")
     return (mode.as_string() if mode is not None else default).upper()
+
+
+_GROWING: Final = frozenset({"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "Upsample", "OneHot"})
+"""Operators whose result has a size that an operand states."""
+_LARGEST: Final = 1 << 28
+_MOST_INPUTS: Final = 6
+"""Of what is evaluated here; those that are not given are None."""
+
+
+def _claimed(inputs: list[Array | None]) -> float:
+    """At least as many elements as a growing operator makes: all of its sizes multiplied."""
+    sizes = [np.abs(values.astype(np.float64)) for values in inputs if values is not None and values.size <= 64]
+    stored = max((values.size for values in inputs if values is not None), default=1)
+    return stored * float(np.prod([np.prod(np.maximum(size, 1)) for size in sizes]))
 
 
 class Constants:
@@ -149,9 +164,11 @@ class Constants:
         if not node.domain and node.op_type in ("Shape", "Size") and node.inputs[0] not in self._fixed:
             return [self._shape(node)]
         inputs = [None if operand is None else self[operand] for operand in node.inputs]
+        if node.op_type in _GROWING and _claimed(inputs) > _LARGEST:
+            raise ValueError("its result is too large")
         own = _EVALUATED.get((node.domain, node.op_type))
         if own is not None:
-            return [own(node, inputs)]
+            return [own(node, [*inputs, *[None] * (_MOST_INPUTS - len(inputs))])]
         if node.op_type == "Round" and inputs[0] is not None:
             self._count_ties(node, inputs[0])
         return evaluate(node, inputs, self._opset)
@@ -193,7 +210,7 @@ def _dequantize_linear(node: ir.Node, inputs: list[Array | None]) -> Array:
         raise ValueError("an operand is missing")
     axis, block = int_attribute(node, "axis", 1), int_attribute(node, "block_size", 0)
     wide = codes.astype(np.int32)
-    if len(inputs) > 2 and inputs[2] is not None:
+    if inputs[2] is not None:
         wide = wide - _parameter(inputs[2].astype(np.int32), codes.shape, axis, block)
     return np.asarray(wide.astype(np.float32) * _parameter(scale.astype(np.float32), codes.shape, axis, block))
 
@@ -203,7 +220,7 @@ def _quantize_linear(node: ir.Node, inputs: list[Array | None]) -> Array:
     if values is None or scale is None:
         raise ValueError("an operand is missing")
     dtype = node.outputs[0].dtype
-    zero = inputs[2] if len(inputs) > 2 else None
+    zero = inputs[2]
     if dtype is None:
         dtype = ir.DataType.from_numpy(zero.dtype) if zero is not None else ir.DataType.UINT8
     low, high = integer_limits(dtype)
@@ -229,7 +246,7 @@ def integer_limits(dtype: ir.DataType) -> tuple[int, int]:
 
 def _quant(node: ir.Node, inputs: list[Array | None]) -> Array:
     """qonnx's int_quant, in float32."""
-    values, scale, zero, width = (*inputs, None, None, None)[:4]
+    values, scale, zero, width = inputs[:4]
     if values is None or scale is None or zero is None or width is None or width.size != 1:
         raise ValueError("an operand is missing, or there are several bit widths")
     signed, narrow = int_attribute(node, "signed", 1), int_attribute(node, "narrow", 0)
@@ -260,7 +277,7 @@ def _mean(node: ir.Node, inputs: list[Array | None]) -> Array:
         raise ValueError("an operand is missing")
     given = node.attributes.get("axes")
     axes = list(given.as_ints()) if given is not None else None
-    if axes is None and len(inputs) > 1 and inputs[1] is not None:
+    if axes is None and inputs[1] is not None:
         axes = [int(axis) for axis in inputs[1].reshape(-1)]
     if not axes and int_attribute(node, "noop_with_empty_axes", 0):
         return values
@@ -271,7 +288,7 @@ def _mean(node: ir.Node, inputs: list[Array | None]) -> Array:
 
 def _unpacked(node: ir.Node, inputs: list[Array | None]) -> Array:
     """The matrix [K, N] of a MatMulNBits."""
-    packed, step, zero = (*inputs, None)[:3]
+    packed, step, zero = inputs[:3]
     if packed is None or step is None:
         raise ValueError("an operand is missing")
     bits, block, rows, cols = (int_attribute(node, name, 0) for name in ("bits", "block_size", "N", "K"))

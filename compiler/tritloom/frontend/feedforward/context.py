@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +17,8 @@ from .forms import Form
 from .rows import Row, exactly
 
 Array = NDArray[Any]
+LARGEST: Final = 1 << 25
+"""Elements of a frame that anything may have."""
 
 
 class Refused(Exception):
