@@ -65,6 +65,13 @@ def test_energy_is_the_integral_of_power() -> None:
     assert threading.active_count() < 10
 
 
+def test_energy_by_trapezoids() -> None:
+    meter = PowerMeter([])
+    meter._samples = [(10.0, 2.0), (11.0, 4.0), (13.0, 0.0)]
+    assert meter.joules == pytest.approx(3 + 4)
+    assert meter.watts == pytest.approx(7 / 3)
+
+
 def test_a_rail_that_fails_now_and_then() -> None:
     calls = 0
 
