@@ -42,7 +42,7 @@ class ScoreCheck:
     def uncompared(self, ours: Array, why: str) -> Check:
         """The check where there is no reference."""
         figures: dict[str, Figure] = {"frames": 0}
-        return Check("scores", True, f"not compared: {why}{self._accuracy(ours, figures)}", figures)
+        return Check("scores", True, f"not compared: {why}{self._accuracy(ours, figures)}", figures, skipped=True)
 
     def check(self, all_ours: Array, name: str) -> Check:
         """Compare. `all_ours`: our scores of all frames, for the accuracy."""
