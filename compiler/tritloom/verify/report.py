@@ -50,10 +50,13 @@ class VerifyReport:
     bundle: str
     model: str
     text: str
-    """Where the tokens came from."""
+    """Where the tokens or frames came from."""
     tokens: int
+    """Tokens or frames that were fed."""
     checks: tuple[Check, ...]
     seconds: float
+    unit: str = "tokens"
+    """What was fed: tokens, or frames of a net."""
 
     @property
     def passed(self) -> bool:
@@ -73,7 +76,7 @@ class VerifyReport:
 
     def lines(self) -> list[str]:
         """The report for a reader."""
-        head = [f"{self.bundle} against {self.model}, {self.tokens} tokens of {self.text}"]
+        head = [f"{self.bundle} against {self.model}, {self.tokens:,} {self.unit} of {self.text}"]
         failed = [check.name for check in self.checks if not check.passed]
         verdict = f"FAILED: {', '.join(failed)}" if failed else f"verified: {len(self.checks)} checks"
         body = [line for check in self.checks for line in check.lines()]
@@ -85,8 +88,8 @@ class VerifyReport:
             "passed": self.passed,
             "bundle": self.bundle,
             "model": self.model,
-            "text": self.text,
-            "tokens": self.tokens,
+            "text" if self.unit == "tokens" else "inputs": self.text,
+            self.unit: self.tokens,
             "seconds": round(self.seconds, 3),
             "checks": [check.to_json() for check in self.checks],
         }

@@ -92,3 +92,13 @@ def test_the_same_ir(spelling: str, net: str, per_channel: bool, folder: Path) -
 @pytest.mark.parametrize("net", NETS)
 def test_their_codes(net: str, tmp_path: Path) -> None:
     check(NETS[net](PLAIN["QCDQ of masters"], True), random_bytes(32, *FRAMES[net]), tmp_path)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_residues_leave_no_trace(net: str, tmp_path: Path) -> None:
+    """w + (q - w) is q: the scales are the same to the last bit, not within what float32 leaves of them."""
+    numbers = set()
+    for spelling in ("masters, dynamo", "straight-through"):
+        imported = import_model(NETS[net](PLAIN[spelling], True), tmp_path)
+        numbers.add(tuple(op.hash.data for op in imported.module.ops if isinstance(op, StepsOp)))
+    assert len(numbers) == 1
