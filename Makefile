@@ -21,7 +21,7 @@ DEVELOPER := $(VENV)/.developer-$(DIGEST)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-numpy2 lint format bench wheel clean distclean
+.PHONY: help demo test test-long test-numpy2 test-pynq lint format bench wheel clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +39,9 @@ test-long: $(DEVELOPER) ## all tests
 
 test-numpy2: ## the tests on numpy 2, which promotes types differently
 	$(MAKE) test VENV=.venv-numpy2 NUMPY='numpy>=2,<3'
+
+test-pynq: $(DEVELOPER) ## the runtime's tests on each pynq that there is a Python for (noxfile.py)
+	$(BIN)/nox
 
 lint: $(DEVELOPER) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "backend": {"ir", "targets", "analysis", "report", "runtime", "resources", "errors"},
     "report": {"ir", "targets", "analysis", "resources", "errors"},
     "runtime": set(),
+    "toolchain": {"runtime", "report", "errors"},
 }
 """Parts, and the other parts of tritloom that each may import. `__version__` is everybody's. The backend
 writes the manifest with the hash that the runtime, its reader, defines."""
@@ -150,7 +151,7 @@ def test_dependencies_are_those_imported() -> None:
     foreign = {BROUGHT_BY.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"tritloom"}}
     declared = distributions(project["dependencies"])
     extras = project["optional-dependencies"]
-    optional = distributions([*extras["board"], *extras["qonnx"]])
+    optional = distributions([*extras["board"], *extras["sweep"], *extras["qonnx"]])
     assert foreign - optional <= declared
     assert declared <= foreign
 

@@ -36,7 +36,7 @@ from .passes import (
     run_passes,
 )
 from .report import Image, NetReportData, PassRow, ReportData, net_report_files, report_files
-from .targets import Target, load_target
+from .targets import BOARD_FILE, Target, load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
 
@@ -61,7 +61,7 @@ def _dumps(records: Sequence[PassRecord]) -> dict[str, str]:
     return {f"{index:02d}-{record.name}.mlir": record.text for index, record in enumerate(texts)}
 
 
-def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, Any]]:
+def _overlay_limits(folder: Path, target: Target) -> tuple[KernelLimits, dict[str, Any]]:
     """Limits and kernel manifest of an existing bundle, checked by the runtime's own reader."""
     from .runtime.bundle import Bundle
     from .runtime.errors import TritloomRuntimeError
@@ -71,13 +71,31 @@ def _overlay_limits(folder: Path, board: str) -> tuple[KernelLimits, dict[str, A
     except TritloomRuntimeError as error:
         raise InputError(f"--overlay {folder}: {error.message}", error.hint) from error
     kernel = json.loads((folder / "manifest.json").read_text())["kernel"]
-    if kernel["board"] != board:
-        raise InputError(
-            f"--overlay {folder} is a kernel for {kernel['board']}, not for {board}",
-            f"Compile with --board {kernel['board']}.",
-        )
+    for field, wanted in (("board", target.name), ("part", target.part), ("clock_mhz", target.clock_mhz)):
+        if kernel[field] != wanted:
+            raise InputError(
+                f"--overlay {folder} is a kernel for {kernel[field]}, not for {wanted}",
+                f"Compile with --board {folder / BOARD_FILE}.",
+            )
     limits = {key: value for key, value in kernel["limits"].items() if key != "slices"}
     return KernelLimits(**limits), kernel
+
+
+def _built_overlay(folder: Path, warnings: list[str]) -> dict[str, bytes]:
+    """The files of the overlay that the bundle of an existing kernel was built to; none where it was not built."""
+    from .runtime.bundle import Bundle
+    from .runtime.errors import DeviceError
+    from .runtime.overlay_file import check_overlay
+
+    if not (folder / "overlay").is_dir():
+        return {}
+    try:
+        check_overlay(Bundle.open(folder))
+    except DeviceError as error:
+        warnings.append(f"the overlay of {folder} is not taken over: {error.message}")
+        return {}
+    record = json.loads((folder / "overlay" / "overlay.json").read_text())
+    return {f"overlay/{name}": (folder / "overlay" / name).read_bytes() for name in ("overlay.json", *record["files"])}
 
 
 def _check_options(limits: KernelLimits, lanes: int | None, batch: int | None) -> None:
@@ -174,7 +192,7 @@ def _report(
 
 def compile_model(
     model: Path,
-    board: str,
+    board: str | Target,
     output: Path,
     *,
     force: bool = False,
@@ -192,10 +210,10 @@ def compile_model(
         InputError: the model, the board or the output folder is at fault; nothing has been written.
     """
     start = time.perf_counter()
-    target = load_target(board)
+    target = board if isinstance(board, Target) else load_target(board)
     if stop_after is None:
         check_output(output, force)
-    limits, kernel = _overlay_limits(overlay, target.name) if overlay is not None else (None, None)
+    limits, kernel = _overlay_limits(overlay, target) if overlay is not None else (None, None)
     if limits is not None:
         _check_options(limits, lanes, batch)
     imported = import_onnx(model)
@@ -224,6 +242,8 @@ def compile_model(
     if "tokenizer.json" not in plan.files:
         named = imported.metadata.get("tritloom.tokenizer", "tokenizer.json")
         context.warnings.append(f"no {named} beside the model: the bundle takes token ids only (--tokenizer FILE)")
+    if overlay is not None:
+        plan.files |= _built_overlay(overlay, context.warnings)
     plan.write(output, force)
     warnings = [*context.warnings, *figures.warnings]
     return _result(output, imported, records, figures, plan, figures.memory.contiguous, warnings, start)

@@ -18,3 +18,7 @@ class InputError(TritloomError):
     """The user's input is at fault: the model, a file, an option."""
 
     exit_code = 2
+
+
+class DeployError(TritloomError):
+    """A bundle could not be put on a board: no connection, or something that the board lacks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from ..quantised.layers import Residual, conv, identity, linear, relu
@@ -25,25 +24,25 @@ def mlp(bits: int = 4) -> nn.Module:
 
 
 def cnn() -> nn.Module:
-    """Ternary, 4-bit activations, 5-bit residual branches: one block with a shared scale, one without, one with."""
-    net = nn.Sequential(
+    """Ternary, 4-bit activations, 5-bit residual branches; of two blocks a resolution the first has a shared scale."""
+    return nn.Sequential(
         identity(ImageInput),
-        conv(1, 24, 3, stride=2, padding=1),
-        nn.BatchNorm2d(24),
+        conv(1, 16, 3, stride=2, padding=1),
+        nn.BatchNorm2d(16),
         relu(unsigned(4)),
-        Residual(24, 4, 5, shared=True),
+        Residual(16, 4, 5, shared=True),
+        Residual(16, 4, 5, shared=False),
+        conv(16, 32, 3, padding=1),
+        nn.BatchNorm2d(32),
+        relu(unsigned(4)),
         nn.MaxPool2d(2),
-        conv(24, 80, 3, padding=1),
-        nn.BatchNorm2d(80),
-        relu(unsigned(4)),
-        Residual(80, 4, 5, shared=False),
-        Residual(80, 4, 5, shared=True),
-        conv(80, 128, 1),
-        nn.BatchNorm2d(128),
+        Residual(32, 4, 5, shared=True),
+        Residual(32, 4, 5, shared=False),
+        conv(32, 64, 1),
+        nn.BatchNorm2d(64),
         relu(unsigned(4)),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         identity(unsigned(8)),
-        linear(128, 10, bias=True),
+        linear(64, 10, bias=True),
     )
-    return net.to(memory_format=torch.channels_last)  # the faster one on a CPU

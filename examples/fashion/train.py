@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..quantised.training import Recipe, train
-from .data import load
+from .data import load, shift_and_mirror
 from .nets import cnn, mlp
 
 NETS = {
     "mlp": (mlp, Recipe(epochs=15)),
-    "cnn": (cnn, Recipe(epochs=10, rate=1e-2)),
+    "cnn": (cnn, Recipe(epochs=12, rate=1e-2, augment=shift_and_mirror)),
 }
 
 if __name__ == "__main__":

@@ -37,13 +37,12 @@ SAMPLES = 1000
 Arrays = NDArray[np.float32]
 
 
-def _brevitas_export(model: nn.Module, sample: torch.Tensor, form: str, dynamo: bool) -> onnx.ModelProto:
+def _brevitas_export(model: nn.Module, sample: torch.Tensor, form: str, options: dict[str, object]) -> onnx.ModelProto:
     write = {"qonnx": brevitas.export.export_qonnx, "qcdq": brevitas.export.export_onnx_qcdq}[form]
     names = {"input_names": ["x"], "output_names": ["scores"]}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
-        options = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False, "opset_version": 13}
         write(model.eval(), args=sample, export_path=str(path), **names, **options)
         return onnx.load(path)
 
@@ -58,11 +57,18 @@ def _strip_trace(proto: onnx.ModelProto) -> None:
     proto.graph.doc_string = ""
 
 
-def convert(model: nn.Module, sample: torch.Tensor, form: str, *, dynamo: bool = True) -> onnx.ModelProto:
-    """`model` as "qonnx" or "qcdq", by brevitas on torch's exporter of today or its older one (`dynamo=False`)."""
+TODAY: dict[str, object] = {"dynamo": True, "verbose": False}
+OLDER: dict[str, object] = {"dynamo": False, "opset_version": 13}
+"""Of torch's exporters; `OLDER` goes through TorchScript."""
+
+
+def convert(
+    model: nn.Module, sample: torch.Tensor, form: str, options: dict[str, object] | None = None
+) -> onnx.ModelProto:
+    """`model` as "qonnx" or "qcdq", by brevitas on torch's exporter, with its `options` (`TODAY` by default)."""
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    proto = _brevitas_export(model, sample, form, dynamo)
+    proto = _brevitas_export(model, sample, form, options or TODAY)
     _strip_trace(proto)
     return proto
 
@@ -92,7 +98,7 @@ def run_qonnx(path: Path, x: NDArray[np.generic]) -> Arrays:
 
 def write(model: nn.Module, sample: torch.Tensor, folder: Path, net: str) -> dict[str, Path]:
     """The four files of a net; their paths by form."""
-    qcdq = convert(model, sample, "qcdq", dynamo=False)
+    qcdq = convert(model, sample, "qcdq", OLDER)
     forms = {
         "qonnx": (f"{net}.qonnx.onnx", convert(model, sample, "qonnx")),
         "qcdq": (f"{net}.onnx", convert(model, sample, "qcdq")),

@@ -12,6 +12,7 @@ import pytest
 from tritloom.cli import doctor, run
 from tritloom.errors import InputError
 from tritloom.passes import PASSES
+from tritloom.targets import board_toml, load_target
 
 from .conftest import Cli, Install
 
@@ -19,7 +20,7 @@ from .conftest import Cli, Install
 def test_boards_table(cli: Cli) -> None:
     lines = cli("boards").out.splitlines()
     assert lines[0].split() == ["board", "part", "LUT", "DSP", "BRAM36", "URAM", "GB/s", "PYNQ"]
-    assert "kv260       xck26-sfvc784-2LV-c   117,120  1,248     144    64  19.2  3.0" in lines
+    assert "kv260       xck26-sfvc784-2LV-c    117,120  1,248     144    64   19.2  3.0" in lines
     assert max(map(len, lines)) <= 80
 
 
@@ -33,6 +34,19 @@ def test_boards_show(cli: Cli) -> None:
     lines = cli("boards", "show", "pynq-z2").out.splitlines()
     assert lines[0].endswith("(pynq-z2)")
     assert "resources.lut            53200" in lines
+    assert "tools.licence            none: Vivado ML Standard edition" in lines
+
+
+def test_boards_show_goes_into_tables(cli: Cli) -> None:
+    lines = cli("boards", "show", "alveo-u55c").out.splitlines()
+    assert "alveo.part.lut           1303680" in lines
+    assert not any("{" in line for line in lines)
+
+
+def test_boards_show_by_path(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(board_toml(load_target("kv260")).replace('name = "kv260"', 'name = "mine"'), encoding="utf-8")
+    assert json.loads(cli("boards", "show", path, "--json").out)["name"] == "mine"
 
 
 def test_passes(cli: Cli) -> None:
@@ -137,6 +151,7 @@ class Session:
     """Stands for a loaded bundle."""
 
     tokenizer: object | None = object()
+    label = ""
 
     def __enter__(self) -> Session:
         return self
@@ -162,7 +177,12 @@ class Session:
 @pytest.fixture
 def session(install: Install) -> Session:
     session = Session()
-    install("tritloom.runtime", load=lambda bundle, device: session)
+
+    def load(bundle: Path, device: str | None) -> Session:
+        session.label = "measured on board" if device is None else "simulated on the emulated device"
+        return session
+
+    install("tritloom.runtime", load=load, open_session=load)
     return session
 
 
@@ -234,9 +254,9 @@ def test_generate_json(cli: Cli, session: Session, bundle: Path) -> None:
 
 
 def test_the_device_is_the_board_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(run, "BOARD_SIGN", tmp_path)
+    monkeypatch.setattr(run, "BOARD_SIGNS", (tmp_path / "absent", tmp_path))
     assert run.device_argument(run.Device.auto) is None
-    monkeypatch.setattr(run, "BOARD_SIGN", tmp_path / "absent")
+    monkeypatch.setattr(run, "BOARD_SIGNS", (tmp_path / "absent",))
     assert run.device_argument(run.Device.auto) == "emulated"
 
 

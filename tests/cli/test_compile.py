@@ -62,6 +62,7 @@ def test_options_reach_the_compiler(cli: Cli, compiler: Compiler, model: Path, b
         "tokenizer": model,
         "batch": 2,
         "lanes": 8,
+        "fps": None,
         "stop_after": None,
     }
 

@@ -15,7 +15,7 @@ PLAIN = sorted(path for path in FOLDER.glob("*.onnx") if not path.name.endswith(
 
 def stored(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and scores of one file."""
-    arrays = np.load(FOLDER / f"{path.name.partition('.')[0].removesuffix('_script')}.npz")
+    arrays = np.load(FOLDER / f"{path.name.partition('.')[0].removesuffix('_script').removesuffix('_batch')}.npz")
     return arrays["x"], arrays[path.name.removesuffix(".onnx")]
 
 

@@ -1,43 +1,64 @@
-"""Mutated graphs of every form end in success or in our error: no crash, no hang.
+"""Mutated graphs of every form end in success or in our error: no crash, no hang, no memory without bounds.
 
 `pytest -m long tests/frontend/test_fuzz.py` runs all 5,000.
 """
 
 from __future__ import annotations
 
+import resource
 import time
 import warnings
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import onnx
 import pytest
 from forms import FORMS, lm
 from mutations import mutated
+from sequences import SEQUENCES, STACKED
+from test_gru import gru
 from tritloom.errors import InputError
 from tritloom.frontend import import_onnx
 
 SAMPLE, ALL, SHARDS = 170, 5000, 10
 LONGEST = 10.0
 """Seconds that one import may take."""
+MEMORY = 2 << 30
+"""Bytes of private memory that the process may have."""
+MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
+    **{form: partial(lm, form) for form in FORMS},
+    **{f"{form}, by row": partial(lm, form, True) for form in FORMS},
+    **{form: lambda build=build: build().model() for form, build in (STACKED | SEQUENCES).items()},
+    "GRU": lambda: gru().model(),
+}
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """What a process allocates beyond the limit is refused, which ends the import with an error that is not ours."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @cache
-def model(form: str, per_channel: bool) -> onnx.ModelProto:
-    return lm(form, per_channel)
+def model(name: str) -> onnx.ModelProto:
+    return MODELS[name]()
 
 
 def outcome(seed: int, path: Path) -> bool:
     """Whether mutated graph number `seed` is imported; it is refused by an InputError otherwise."""
-    names = list(FORMS)
-    path.write_bytes(mutated(model(names[seed % len(names)], bool(seed // len(names) % 2)), seed))
+    name = list(MODELS)[seed % len(MODELS)]
+    path.write_bytes(mutated(model(name), seed))
     start = time.perf_counter()
     try:
         import_onnx(path)
     except InputError:
         accepted = False
     except Exception as error:
-        raise AssertionError(f"mutation {seed} of '{names[seed % len(names)]}'") from error
+        raise AssertionError(f"mutation {seed} of '{name}'") from error
     else:
         accepted = True
     assert time.perf_counter() - start < LONGEST, f"mutation {seed}"

@@ -333,6 +333,15 @@ def test_elementwise(
     np.testing.assert_allclose(step.outputs["y"], meaning(table), rtol=1e-6)
 
 
+def test_tanh_is_made_of_a_sigmoid(tmp_path: Path) -> None:
+    """Around 0 it is a difference of numbers near 1: exact to the last place of 1, not of the result."""
+    imported = one_op(lambda net, x: net.add("Tanh", x), tmp_path)
+    assert op_counts(imported)["sigmoid"] == 1
+    table = imported.store.table("table").astype(np.float32)
+    step = Interpreter(imported.module, imported.store).run(range(VOCABULARY))
+    np.testing.assert_allclose(step.outputs["y"], np.tanh(table), rtol=1e-6, atol=2**-22)
+
+
 def test_nodes_that_only_reshape_are_looked_through(tmp_path: Path) -> None:
     def build(net: Net, x: str) -> str:
         flat = net.add("Reshape", x, net.const("flat", np.asarray([WIDTH])))

@@ -13,6 +13,7 @@ from programs_hls import language_model
 from reference_machine import Machine
 from tritloom.backend.hls import HlsTarget, ListedInstruction, render_hls
 from tritloom.ir.encoding import pad_page
+from tritloom.ir.instruction import Epilogue, Opcode
 from tritloom.resources import templates_dir
 
 TOKENS = [3, 1, 4, 1, 5]
@@ -72,6 +73,39 @@ def test_the_test_bench_reports_a_difference(bundle):
     assert done.returncode != 0
     assert "1 words differ" in done.stdout
     assert "logits[151] is" in done.stderr
+
+
+def one_layer() -> int:
+    """Instructions of the program up to the end of its first layer: the residual before the second recurrence."""
+    ops = [step.op for step in language_model(limits()).steps]
+    linears = [(index, op.func) for index, op in enumerate(ops) if op.opcode is Opcode.LINEAR]
+    second = [index for index, func in linears if func == Epilogue.HGRN][1]
+    return 1 + max(index for index, func in linears if func == Epilogue.ADD and index < second)
+
+
+def test_one_layer_of_the_program_runs_alone(bundle):
+    count = one_layer()
+    machine = Machine(language_model(limits()))
+    machine.run(TOKENS, B=4)
+    recurrences = [step.op for step in machine.program.steps[:count] if step.op.func == Epilogue.HGRN]
+    golden = machine.state[: max(op.state + op.rows for op in recurrences if op.opcode is Opcode.LINEAR)]
+    (bundle / "layer.bin").write_bytes(golden.tobytes())
+    done = simulate(bundle, "b", f"layer.bin {count}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{count} of {len(machine.program.steps)} instructions, status 0" in done.stdout
+    assert "0 words differ" in done.stdout
+    golden[5] += 1
+    (bundle / "layer.bin").write_bytes(golden.tobytes())
+    done = simulate(bundle, "b", f"layer.bin {count}")
+    assert done.returncode != 0
+    assert "state[5] is" in done.stderr
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "9999", "x"])
+def test_a_number_of_instructions_that_the_program_does_not_have(bundle, count):
+    done = simulate(bundle, "b", f"- {count}")
+    assert done.returncode != 0
+    assert "testbench: the program has " in done.stderr
 
 
 @pytest.mark.long

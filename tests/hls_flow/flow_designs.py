@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from tritloom.analysis.initiations import words
-from tritloom.backend.flow_design import Element, FlowDesign, Stage, Stream
+from tritloom.backend.flow_design import Element, FlowDesign, Stage, Stream, float_keys
 
 U8 = Element(8)
 KEY = Element(32, signed=True)
@@ -18,8 +18,9 @@ def bits_of(*ends: int) -> Element:
 class Builder:
     """Adds stages; each method returns the name of the new stream. Streams are two words deep."""
 
-    def __init__(self, name: str, seed: int = 0):
+    def __init__(self, name: str, seed: int = 0, beat_bits: int = 128):
         self.name = name
+        self.beat_bits = beat_bits
         self.rng = np.random.default_rng(seed)
         self.streams: dict[str, Stream] = {}
         self.stages: list[Stage] = []
@@ -43,10 +44,17 @@ class Builder:
                 return count * self.streams[stream].lanes
         raise KeyError(stream)
 
+    def padded(self, size: int) -> int:
+        """Bytes of whole beats."""
+        beat = self.beat_bits // 8
+        return -(-size // beat) * beat
+
     def load(self, elements: int, lanes: int = 1, element: Element = U8) -> str:
         kernel, size = ("load_floats", 4) if element == KEY else ("load_codes", 1)
-        self.input_bytes = -(-elements * size // 16) * 16
-        return self.stage(kernel, "load", [], [(element, lanes)], BEAT_BITS=128, ELEMENTS=elements, LANES=lanes)
+        self.input_bytes = self.padded(elements * size)
+        return self.stage(
+            kernel, "load", [], [(element, lanes)], BEAT_BITS=self.beat_bits, ELEMENTS=elements, LANES=lanes
+        )
 
     def resize(self, source: str, lanes: int) -> str:
         before = self.streams[source]
@@ -104,16 +112,23 @@ class Builder:
             "fork", f"fork{len(self.stages)}", [source], [(before.element, before.lanes)] * copies, **traits
         )
 
+    def add(self, name: str, a: str, b: str) -> str:
+        left, right = self.streams[a], self.streams[b]
+        out = bits_of(left.element.low + right.element.low, left.element.high + right.element.high)
+        traits = {"ELEMENTS": self.elements(a), "LANES": left.lanes}
+        return self.stage("add", name, [a, b], [(out, left.lanes)], **traits)
+
     def store(self, source: str, depths: dict[str, int] | None = None) -> FlowDesign:
         """The finished design, with some streams deeper."""
         elements, lanes = self.elements(source), self.streams[source].lanes
-        if 4 % lanes and lanes % 4:
+        per_beat = self.beat_bits // 32
+        if per_beat % lanes and lanes % per_beat:
             source, lanes = self.resize(source, 1), 1
         self.stages.append(
             Stage(
                 "store",
                 "store",
-                {"BEAT_BITS": 128, "ELEMENTS": elements, "LANES": lanes},
+                {"BEAT_BITS": self.beat_bits, "ELEMENTS": elements, "LANES": lanes},
                 (source,),
                 (),
                 {},
@@ -124,12 +139,14 @@ class Builder:
             before = self.streams[name]
             self.streams[name] = Stream(name, before.element, before.lanes, depth)
         streams, stages = tuple(self.streams.values()), tuple(self.stages)
-        return FlowDesign(self.name, streams, stages, self.input_bytes, -(-elements // 4) * 16)
+        return FlowDesign(self.name, streams, stages, self.input_bytes, self.padded(4 * elements), self.beat_bits)
 
 
-def mlp(sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16), (1, 16)), bits: int = 2) -> FlowDesign:
+def mlp(
+    sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16), (1, 16)), bits: int = 2, seed: int = 0
+) -> FlowDesign:
     """A perceptron of 8-bit inputs; folding: (PE, SIMD) of each layer."""
-    net = Builder("mlp")
+    net = Builder("mlp", seed)
     pe, simd = folding[0]
     flow = net.load(sizes[0], next(lanes for lanes in (16, 8, 4, 2, 1) if simd % lanes == 0))
     for layer, (outputs, (pe, simd)) in enumerate(zip(sizes[1:], folding, strict=True)):
@@ -138,3 +155,30 @@ def mlp(sizes: tuple[int, ...] = (784, 256, 256, 10), folding=((4, 56), (4, 16),
             spread = 200 if layer else 8000
             flow = net.thresholds(f"steps{layer}", flow, outputs, (1 << bits) - 1, Element(bits), spread)
     return net.store(flow)
+
+
+def residual(skip_depth: int, size: int = 5, channels: int = 2) -> FlowDesign:
+    """conv3x3(x) + x over a small image; only the skip is deeper than two words."""
+    net = Builder("residual", seed=3)
+    branch, skip = net.fork(net.load(size * size * channels, channels))
+    windows = net.window("window", branch, (size, size, channels), 3, pad=1)
+    sums = net.mvau("conv", windows, channels, channels, channels, vectors=size * size)
+    codes = net.thresholds("steps", sums, channels, 15, Element(4), 300)
+    joined = net.add("join", codes, skip)
+    return net.store(joined, {skip: skip_depth})
+
+
+def copy(elements: int, element: Element, load_lanes: int, store_lanes: int, beat_bits: int = 128) -> FlowDesign:
+    """What is loaded is stored."""
+    net = Builder("copy", beat_bits=beat_bits)
+    return net.store(net.resize(net.load(elements, load_lanes, element), store_lanes))
+
+
+def quantised(boundaries: np.ndarray, low: int, lanes: int, elements: int) -> FlowDesign:
+    """float32 to codes: `boundaries` float32 [LEVELS], the smallest value of each code above `low`."""
+    net = Builder("quantised")
+    keys = net.load(elements, lanes, KEY)
+    levels = len(boundaries)
+    roms = {"thresholds": np.tile(float_keys(boundaries), (lanes, 1)), "negative": np.zeros(lanes, bool)}
+    traits = {"ELEMENTS": elements, "CHANNELS": lanes, "LANES": lanes, "LEVELS": levels, "LOW": low, "STEP": 1}
+    return net.store(net.stage("thresholds", "quantise", [keys], [(bits_of(low, low + levels), lanes)], roms, **traits))

@@ -40,7 +40,8 @@ POOL = f"%p = tern.pool %r {{kind = #tern<pooling max>, {HALVE}}} : tensor<4x4x4
 SUM = "%s = tern.sum %r, %r : tensor<4x4x4xsi2>, tensor<4x4x4xsi2> -> tensor<4x4x4xsi3>\n"
 JOIN = "%j = tern.concat %t, %t : tensor<4x4x4xui2>, tensor<4x4x4xui2> -> tensor<4x4x8xui2>\n"
 TWO = (
-    "%t = tern.requantize %r, %s @two {form = #tern<form multiply_shift>, shift = 7 : i64}"
+    "%t = tern.requantize %r, %s @two"
+    " {form = #tern<form multiply_shift>, shift = 7 : i64, multiplier_bits = 9 : i64}"
     " : tensor<4x4x4xsi2>, tensor<4x4x4xsi3> -> tensor<4x4x4xui2>\n"
 )
 DENSE = "%d = tern.dense %j @rows : tensor<4x4x8xui2> -> tensor<3xsi10>\n"

@@ -6,11 +6,13 @@ import contextlib
 import random
 
 import pytest
+from flow_errors import EVERY_FLOW_OP
 from modules import STATE, E, module_text, spelled
 from modules_net import net_text
 from support.synthetic import Shape, synthetic_model
 from tritloom.ir.bindings import bind, bound_tensor
 from tritloom.ir.engine import Engine
+from tritloom.ir.flow import Flow
 from tritloom.ir.locations import fused_location, location, onnx_names
 from tritloom.ir.mlir import ModuleOp, Operation
 from tritloom.ir.tern import Tern
@@ -90,8 +92,8 @@ EVERY_ENGINE_OP = module_text(
     " layout = #engine.packed<escape5, slice = 80, ports = [1 : i64, 1 : i64]>}",
     "tern.return %s2 : ST",
 )
-EVERY = {"tern": EVERY_TERN_OP, "net": net_text(), "engine": EVERY_ENGINE_OP}
-DIALECTS = {"tern": (Tern, ("tern", "net")), "engine": (Engine, ("engine",))}
+EVERY = {"tern": EVERY_TERN_OP, "net": net_text(), "engine": EVERY_ENGINE_OP, "flow": EVERY_FLOW_OP}
+DIALECTS = {"tern": (Tern, ("tern", "net")), "engine": (Engine, ("engine",)), "flow": (Flow, ("flow",))}
 
 
 @pytest.mark.parametrize("text", EVERY.values(), ids=EVERY)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import tritloom.ir
+from flow_errors import EVERY_FLOW_OP, FLOW_ERRORS
 from modules import EQ, SYMBOLS, E, Q, X, module_text, spelled
 from net_errors import NET_ERRORS
 from tritloom.ir.engine import engine_length
+from tritloom.ir.flow import stream_element, stream_of
 from tritloom.ir.mlir import VerifyException, i64
 from tritloom.ir.tern import ModelOp, NetOp
 from tritloom.ir.text import IrSyntaxError, parse_ir
@@ -303,6 +305,7 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
          "engine.kernel: KernelLimits.__init__() got an unexpected keyword argument 'wheels'"),
     ],
     **NET_ERRORS,
+    **FLOW_ERRORS,
 }  # fmt: skip
 CASES = [
     pytest.param(text, message, id=f"{op} {i}") for op, all_ in ERRORS.items() for i, (text, message) in enumerate(all_)
@@ -310,6 +313,8 @@ CASES = [
 # What text cannot say, since the parser or xDSL refuses it first.
 NO_ENGINE_VALUE = "an engine vector or codes are needed, not i64"
 NO_RETURN = "tern.model: the body must end in tern.return"
+NO_STREAM = "a !flow.stream is needed, not i64"
+NO_INTEGERS = "a stream of integers is needed, not x"
 NO_NET_RETURN = "tern.net: the body must end in tern.return"
 
 
@@ -358,8 +363,19 @@ def test_every_message_is_tested(where: str, pattern: str) -> None:
         NO_ENGINE_VALUE,
         NO_RETURN,
         NO_NET_RETURN,
+        NO_STREAM,
+        NO_INTEGERS,
     ]
     assert any(re.fullmatch(pattern, message) for message in messages), f"{where} has no negative test"
+
+
+def test_streams_are_asked_for() -> None:
+    value = ModelOp("m", "t", [], []).body.block.args[0]
+    with pytest.raises(VerifyException, match=f"^{NO_STREAM}$"):
+        stream_of(value)
+    load = next(op for op in parse_ir(EVERY_FLOW_OP).walk() if op.name == "flow.load")
+    with pytest.raises(VerifyException, match="^a stream of integers is needed, not"):
+        stream_element(load.results[0])
 
 
 def test_every_verifier_is_found_by_its_name() -> None:

@@ -17,13 +17,15 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from tritloom.errors import TritloomError
 from tritloom.ir.mlir import ModuleOp
+from tritloom.ir.steps import StepFunction, uniform
 from tritloom.ir.store import WeightStore
-from tritloom.ir.tern import TableOp, VectorOp, WeightOp
+from tritloom.ir.tern import StepsOp, TableOp, VectorOp, WeightOp
 from tritloom.ir.text import ir_text, parse_ir
 from tritloom.passes import CompilerContext, parse_passes, run_passes
 from tritloom.targets import load_target
@@ -64,8 +66,16 @@ def all_cases() -> list[Case]:
     return [case for file in sorted(FOLDER.glob("*.mlir")) for case in read_cases(file)]
 
 
+def made_up_steps(op: StepsOp) -> StepFunction:
+    """A staircase of the size that the symbol states; the slopes fall from channel to channel."""
+    channels, operands = op.channels.value.data, op.operands_.value.data
+    scales = tuple(tuple(Fraction(1, 40 + 4 * c + 7 * i) for c in range(channels)) for i in range(operands))
+    steps = uniform(op.low.value.data, op.low.value.data + op.levels.value.data)
+    return StepFunction(scales, (Fraction(1, 5),), (steps,), op.low.value.data, op.step.value.data)
+
+
 def made_up_store(module: ModuleOp) -> WeightStore:
-    """Values for every root symbol: zero trits; vectors by their name, `one_minus.x` being 1 - x."""
+    """Values for every root symbol: zero trits; staircases; vectors by their name, `one_minus.x` being 1 - x."""
     store = WeightStore()
 
     def vector(name: str, length: int) -> np.ndarray:
@@ -76,6 +86,8 @@ def made_up_store(module: ModuleOp) -> WeightStore:
 
     for op in module.ops:
         match op:
+            case StepsOp():
+                store.functions[op.sym_name.data] = made_up_steps(op)
             case WeightOp():
                 trits = np.zeros((op.rows.value.data, op.cols.value.data), np.int8)
                 store.add(op.sym_name.data, lambda trits=trits: trits)

@@ -13,7 +13,7 @@ from tritloom.ir.kernel import KernelLimits
 from tritloom.ir.locations import location, onnx_names
 from tritloom.ir.mlir import ModuleOp, Operation
 from tritloom.ir.text import ir_text, parse_ir
-from tritloom.passes import PASSES, CompilerContext, default_passes, parse_passes, run_passes
+from tritloom.passes import PASSES, CompilerContext, default_passes, net_passes, parse_passes, run_passes
 from tritloom.passes.rewriting import model_of
 from tritloom.targets import load_target
 
@@ -21,6 +21,7 @@ NAMES = (
     "fuse-norm fuse-quantize-linear fuse-gates merge-linears absorb-scales choose-mapping schedule tile pack-weights"
     " plan-memory verify-schedule lower-to-hls"
 ).split()
+NET_NAMES = "to-thresholds to-dataflow fold size-fifos".split()
 SMALL = Shape(layers=1)
 FRONT = "fuse-norm,fuse-quantize-linear,fuse-gates,choose-mapping"
 
@@ -40,11 +41,12 @@ def refusal(passes: str, **options: KernelLimits) -> TritloomError:
 
 
 def test_names() -> None:
-    assert list(PASSES) == NAMES
+    assert list(PASSES) == NAMES + NET_NAMES
+    assert [current.name for current in net_passes()] == NET_NAMES
     assert [current.name for current in default_passes()] == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + NET_NAMES)
 def test_every_pass_shows_what_it_does(name: str) -> None:
     text = inspect.getdoc(PASSES[name]) or ""
     before, found, after = text.partition("Before:\n")[2].partition("After:\n")

@@ -97,7 +97,7 @@ def test_names_from_the_model_are_escaped() -> None:
 
 def test_report_files() -> None:
     files = report_files(_data(), load_target("kv260"))
-    assert sorted(files) == ["README.md", "report/index.html", "report/report.json"]
+    assert sorted(files) == ["README.md", "notebook.ipynb", "report/index.html", "report/report.json"]
     data = json.loads(files["report/report.json"])
     assert data["passes"][0] == {"name": "import", "before": 412, "after": 388, "seconds": 0.1824}
     assert data["estimate"]["label"] == "estimated"
@@ -136,7 +136,9 @@ def test_readme_for_a_language_model() -> None:
     text = render_readme(_data(), load_target("kv260"))
     assert text.startswith("# example on AMD Kria KV260 Vision AI Starter Kit\n")
     assert "tritloom generate . --prompt" in text
-    assert "vivado -mode batch -source build.tcl" in text
+    assert "tritloom build .\n" in text
+    assert "tritloom deploy . USER@BOARD\n" in text
+    assert "python3 -m tritloom.runtime . --self-test\n" in text
     assert "session.generate(" in text
     assert "\n\n\n" not in text
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -45,14 +46,18 @@ class Uuid:
 class Card:
     """What is plugged in: its memory, and the xclbin that was loaded last."""
 
-    def __init__(self, bundle: Path, memory: int = 1 << 20) -> None:
+    def __init__(self, bundle: Path, model: Callable[[Bundle, Memory], Any] | None = None) -> None:
         opened = Bundle.open(bundle)
         self.args = opened.kernel.args
-        self.memory = Memory(memory)
-        self.model = KernelModel(build_library(bundle, opened.hls_files), opened.kernel.limits, self.memory)
+        self.memory = Memory(1 << 20)
+        self.model = (model or _engine)(opened, self.memory)
         self.loaded = ""
         self.watts: str | None = "31.5"
         self.kernel_names: list[str] = []
+
+
+def _engine(bundle: Bundle, memory: Memory) -> KernelModel:
+    return KernelModel(build_library(bundle.root, bundle.hls_files), bundle.kernel.engine, memory)
 
 
 def make_module(card: Card) -> ModuleType:

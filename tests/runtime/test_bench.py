@@ -19,13 +19,13 @@ from .boards import board, build_overlay
 
 def test_bench(session: Session) -> None:
     found = bench(session, tokens=20, prompt=10, steps=12)
-    assert found.label == "simulated on the emulated device"
-    assert (found.model, found.board) == ("fake", "kv260")
+    assert found.conditions.label == "simulated on the emulated device"
+    assert (found.conditions.model, found.conditions.board) == ("fake", "kv260")
     assert found.cycles_per_token == 1000
     assert found.estimated_tokens_per_second == 250_000
     assert 0 < found.latency["p50"] <= found.latency["p90"] <= found.latency["p99"] <= found.latency["max"]
     assert found.tokens_per_second > 0
-    assert found.energy is None
+    assert found.conditions.energy is None
     assert session.position == 0
     lines = found.text().splitlines()
     assert lines[0] == "model         fake on kv260, simulated on the emulated device"
@@ -39,11 +39,13 @@ def test_bench_with_power_rails(session: Session, monkeypatch: pytest.MonkeyPatc
     rails = [Sensor("rail", "W", lambda: 3.0), Sensor("chip", "°C", lambda: 44.0)]
     monkeypatch.setattr(session, "sensors", lambda: rails)
     found = bench(session, tokens=20, prompt=1, steps=1)
-    assert found.energy is not None
-    assert found.energy.rails == ("rail",)
-    assert found.energy.watts == pytest.approx(3.0)
-    assert found.energy.joules_per_token == pytest.approx(3.0 * 20 / found.tokens_per_second / 20, rel=0.2)
-    assert "power         3.00 W generating, 3.00 W idle (rail)" in found.text()
+    used = found.conditions.energy
+    assert used is not None
+    assert used.rails == ("rail",)
+    assert used.watts == pytest.approx(3.0)
+    least = 3.0 / found.tokens_per_second  # the meter runs a little longer than the kernel
+    assert 0.99 * least < used.joules < 4 * least
+    assert "power         3.00 W working, 3.00 W idle (rail)" in found.text()
     assert "temperature   44.0 °C (chip)" in found.text()
 
 
@@ -86,11 +88,11 @@ def test_a_board_against_the_emulated_device(bundle: Path, emulation: None, caps
 
 
 def answers_differ(document: dict[str, Any]) -> None:
-    document["logits"][3] = "0" * 64
+    document["answer"]["logits"][3] = "0" * 64
 
 
 def tokens_differ(document: dict[str, Any]) -> None:
-    document["generated"][0] ^= 1
+    document["answer"]["generated"][0] ^= 1
 
 
 @pytest.mark.parametrize(("change", "where"), [(answers_differ, "logits"), (tokens_differ, "generated")])
@@ -127,7 +129,7 @@ def test_a_device_that_is_not_deterministic(session: Session, monkeypatch: pytes
     [
         ("{", "reference.json: "),
         ("[]", "reference.json: the document should be an object"),
-        ('{"schema": 2}', "`program` is missing|of another program"),
+        ('{"schema": 2}', "of another program"),
         ('{"schema": 1, "program": "' + "0" * 64 + '"}', "of another program"),
     ],
 )

@@ -195,5 +195,5 @@ def design_of(module: ModuleOp, store: WeightStore) -> FlowDesign:
     """The design of a lowered module."""
     net = net_of(module)
     assert net is not None
-    assert input_bytes(net) % 16 == output_bytes(net) % 16 == 0
+    assert input_bytes(net) % 4 == output_bytes(net) % 4 == 0
     return flow_design(module, store, net)

@@ -312,10 +312,19 @@ def add(bits: int, multiplier_bits: int, parallel: int = 1, *, output_bits: int 
 
 
 def dma(width_bits: int) -> Resources:
-    """m_axi adapter of one direction with its burst buffer: half of it grows with the width. *remembered*."""
+    """m_axi adapter that reads, with its burst buffer: half of it grows with the width. *remembered*."""
+    return _scaled(c.M_AXI_READ, width_bits) + Resources(bram36=bram36(512, width_bits))
+
+
+def dma_write(width_bits: int) -> Resources:
+    """What writing through the same adapter adds to it. *remembered*."""
+    both, read = _scaled(c.M_AXI_BOTH, width_bits), _scaled(c.M_AXI_READ, width_bits)
+    return Resources(both.lut - read.lut, both.ff - read.ff, bram36=bram36(512, width_bits))
+
+
+def _scaled(adapter: c.Cost, width_bits: int) -> Resources:
     share = 0.5 + 0.5 * width_bits / 128
-    adapter = Resources(round(c.M_AXI_READ.lut * share), round(c.M_AXI_READ.ff * share))
-    return adapter + Resources(bram36=bram36(512, width_bits))
+    return Resources(round(adapter.lut * share), round(adapter.ff * share))
 
 
 def control_registers() -> Resources:

@@ -326,7 +326,7 @@ def estimate(
         embedding_bytes=row_bytes,
         bytes_per_token=per_token,
         padding_share=1 - trits / streamed if streamed else 0.0,
-        delivered_gb_s=target.delivered_gb_s,
+        delivered_gb_s=target.delivered_by(limits.ports),
         wire_gb_s=supply.weights * target.clock_hz / 1e9,
         array_gb_s=limits.ports * limits.port_bits / 8 * target.clock_hz / 1e9,
         bandwidth_share=per_token / (supply.memory * cycles),

@@ -44,7 +44,7 @@ class Supply:
         beat = limits.port_bits // 8
         buffered = limits.burst_beats * limits.outstanding
         return Supply(
-            memory=target.delivered_gb_s * 1e9 / target.clock_hz,
+            memory=target.delivered_by(limits.ports) * 1e9 / target.clock_hz,
             weights=wire * limits.ports,
             gains=min(128, target.ports.width) / 8,
             weight_room=(limits.port_fifo + buffered) * beat * limits.ports,

@@ -24,8 +24,6 @@ from .stage_traits import Folding
 
 FILL: Final = {"lut": 0.8, "ff": 0.8, "dsp": 0.9, "bram36": 0.9, "uram": 1.0}
 """Share of each resource that a design as fast as fits takes."""
-_BEAT_CODES: Final = 16
-_BEAT_FLOATS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Solver:
             InputError: a stage cannot; it is named, with the fewest cycles that it takes.
         """
         try:
-            return self._solve(cycles)
+            return self._narrowest(cycles)
         except _Infeasible as error:
             rate = self.target.clock_hz / error.cycles
             raise InputError(
@@ -103,7 +101,7 @@ class Solver:
         while low < high:
             middle = (low + high) // 2
             try:
-                found = self._solve(middle)
+                found = self._narrowest(middle)
             except _Infeasible:
                 low = middle + 1
                 continue
@@ -142,12 +140,21 @@ class Solver:
             "Ask for fewer frames a second, for a larger board (`tritloom boards`), or compile without --target-fps.",
         )
 
-    def _solve(self, cycles: int) -> Solution:
+    def _narrowest(self, cycles: int) -> Solution:
+        """At the narrowest memory port that keeps the cycles."""
+        for beat_bits in flow.BEATS[:-1]:
+            try:
+                return self._solve(cycles, beat_bits)
+            except _Infeasible:
+                continue
+        return self._solve(cycles, flow.BEATS[-1])
+
+    def _solve(self, cycles: int, beat_bits: int) -> Solution:
         foldings: dict[flow.Stage, Folding] = {}
         lanes: dict[SSAValue, int] = {}
         total = control_registers()
         for stage in self.stages:
-            possible = _kept(stage, self._choices(stage), lanes)
+            possible = _kept(stage, self._choices(stage, beat_bits), lanes)
             choices = [fold for fold in possible if work_of(stage, fold).frame <= cycles]
             if not choices:
                 raise _Infeasible(stage, min(work_of(stage, fold).frame for fold in possible))
@@ -156,7 +163,9 @@ class Solver:
             ]
             best = min(range(len(choices)), key=lambda i: self._price(costs[i]))
             foldings[stage] = choices[best]
-            total = total + costs[best]
+            total = total + cost_of(stage, choices[best]) + self._regrouping(stage, choices[best], lanes)
+            for result in stage.streams_out():
+                total = total + stream_cost(stream_of(result), choices[best].lanes_out)
             for result in stage.streams_out():
                 lanes[result] = choices[best].lanes_out
         slowest = max(work_of(stage, fold).frame for stage, fold in foldings.items())
@@ -183,8 +192,8 @@ class Solver:
                 at = step
         return total
 
-    def _choices(self, stage: flow.Stage) -> list[Folding]:
-        return list(_choices(stage))
+    def _choices(self, stage: flow.Stage, beat_bits: int = flow.BEATS[-1]) -> list[Folding]:
+        return list(_choices(stage, beat_bits))
 
 
 def _kept(stage: flow.Stage, choices: list[Folding], lanes: dict[SSAValue, int]) -> list[Folding]:
@@ -195,8 +204,10 @@ def _kept(stage: flow.Stage, choices: list[Folding], lanes: dict[SSAValue, int])
 
 
 def _fifos(stage: flow.Stage, fold: Folding) -> Resources:
-    """FIFOs behind a stage."""
+    """FIFOs behind a stage; behind a matrix-vector unit also what takes its sums one after the other."""
     total = Resources()
+    if isinstance(stage, flow.MvauOp) and fold.lanes_out > 1:
+        total = resize_cost(stream_of(stage.result), fold.lanes_out, 1)
     for result in stage.streams_out():
         total = total + stream_cost(stream_of(result), fold.lanes_out)
     return total
@@ -208,15 +219,15 @@ def describe(stage: flow.Stage) -> str:
     return f"{stage.name} ({nodes})" if nodes else stage.name
 
 
-def _choices(stage: flow.Stage) -> Iterator[Folding]:
+def _choices(stage: flow.Stage, beat_bits: int) -> Iterator[Folding]:
     """Every folding that a stage can have."""
     if isinstance(stage, flow.LoadOp):
         stream = stream_of(stage.result)
-        most = _BEAT_FLOATS if stream.tensor.element_type == f32 else _BEAT_CODES
-        yield from (Folding(lanes, lanes) for lanes in divisors(math.gcd(stream.elements, most)))
+        per_beat = beat_bits // (32 if stream.tensor.element_type == f32 else 8)
+        yield from (Folding(lanes, lanes, beat_bits) for lanes in divisors(math.gcd(stream.elements, per_beat)))
     elif isinstance(stage, flow.StoreOp):
         elements = stream_of(stage.operand).elements
-        yield from (Folding(lanes, lanes) for lanes in divisors(math.gcd(elements, _BEAT_FLOATS)))
+        yield from (Folding(lanes, lanes, beat_bits) for lanes in divisors(math.gcd(elements, beat_bits // 32)))
     elif isinstance(stage, flow.MvauOp):
         for simd in divisors(stage.columns):
             yield from (Folding(simd, pe) for pe in divisors(stage.rows))

@@ -11,7 +11,7 @@ from ..ir.mlir import Operation
 from . import dataflow_area as area
 from .dataflow_area import Resources
 from .initiations import Work, initiations
-from .stage_traits import BEAT_BITS, Folding, folding_of, kernel_of, traits_of
+from .stage_traits import Folding, folding_of, kernel_of, traits_of
 
 
 def work_of(stage: flow.Stage, folding: Folding | None = None) -> Work:
@@ -34,8 +34,14 @@ def resize_cost(stream: flow.StreamType, lanes_in: int, lanes_out: int) -> Resou
     return area.width_converter(stream.bits * lanes_in, stream.bits * lanes_out)
 
 
-def _memory(stage: flow.Stage, folding: Folding) -> Resources:
-    return area.dma(BEAT_BITS)
+def _load(stage: flow.LoadOp, folding: Folding) -> Resources:
+    """The port, which the store shares."""
+    return area.dma(folding.beat_bits)
+
+
+def _store(stage: flow.StoreOp, folding: Folding) -> Resources:
+    """What writing adds to the port of the load."""
+    return area.dma_write(folding.beat_bits)
 
 
 def _resize(stage: flow.ResizeOp, folding: Folding) -> Resources:
@@ -112,8 +118,8 @@ def _concat(stage: flow.ConcatOp, folding: Folding) -> Resources:
 
 
 _COSTS: Final[dict[type[Operation], Callable[..., Resources]]] = {
-    flow.LoadOp: _memory,
-    flow.StoreOp: _memory,
+    flow.LoadOp: _load,
+    flow.StoreOp: _store,
     flow.QuantizeOp: _quantize,
     flow.RequantizeOp: _requantize,
     flow.ResizeOp: _resize,

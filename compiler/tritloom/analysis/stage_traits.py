@@ -10,9 +10,11 @@ from ..ir import flow, tern
 from ..ir.flow import channels_of, stream_of
 from ..ir.mlir import Operation, f32
 
-BEAT_BITS: Final = 128
 BLOCK_RAM_DEPTH: Final = 128
 """Words of a weight memory from which on it goes to block RAM."""
+
+
+Memory = flow.LoadOp | flow.StoreOp
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,15 @@ class Folding:
 
     lanes_in: int
     lanes_out: int
+    beat_bits: int = 128
+    """Of the memory port; of interest to the stages at it."""
 
 
 def folding_of(stage: flow.Stage) -> Folding:
     """The folding that a stage's types have."""
     first, last = (stage.streams_in() or stage.streams_out())[0], (stage.streams_out() or stage.streams_in())[0]
-    return Folding(stream_of(first).lanes.data, stream_of(last).lanes.data)
+    lanes = (stream_of(first).lanes.data, stream_of(last).lanes.data)
+    return Folding(*lanes, stage.beat_bits.value.data) if isinstance(stage, Memory) else Folding(*lanes)
 
 
 def kernel_of(stage: flow.Stage) -> str:
@@ -50,7 +55,7 @@ def _elements(stage: flow.Stage) -> int:
 
 
 def _memory(stage: flow.Stage, folding: Folding) -> dict[str, int]:
-    return {"BEAT_BITS": BEAT_BITS, "ELEMENTS": _elements(stage), "LANES": folding.lanes_out}
+    return {"BEAT_BITS": folding.beat_bits, "ELEMENTS": _elements(stage), "LANES": folding.lanes_out}
 
 
 def _resize(stage: flow.Stage, folding: Folding) -> dict[str, int]:

@@ -109,24 +109,23 @@ def _bursts(stage: flow.Stage, position: int) -> int:
 def _behind(fork: flow.ForkOp, stages: Sequence[flow.Stage], period: int) -> dict[SSAValue, Depth]:
     """Depths of the operands of joins behind a fork."""
     sent: dict[SSAValue, Counts] = {}
-    copy: dict[SSAValue, int] = {}
     latency: dict[SSAValue, int] = {}
     rate = stream_of(fork.operand).words / period
     found: dict[SSAValue, Depth] = {}
-    for index, value in enumerate(fork.copies):
+    for value in fork.copies:
         sent[value] = np.arange(1, _FRAMES * stream_of(value).words + 1, dtype=np.int64)
-        copy[value], latency[value] = index, 0
+        latency[value] = 0
     for stage in stages:
         reached = [(i, value) for i, value in enumerate(stage.streams_in()) if value in sent]
         if stage is fork or not reached:
             continue
         waits = {value: _at(sent[value], words_needed(stage, i)) for i, value in reached} if stage.streams_out() else {}
         if len(reached) > 1 and waits:
-            found |= _join(stage, [value for _, value in reached], waits, sent, copy, latency, rate)
+            found |= _join(stage, [value for _, value in reached], waits, sent, latency, rate)
         for result in stage.streams_out():
             sent[result] = np.maximum.reduce([waits[value] for _, value in reached])
             latest = max((value for _, value in reached), key=lambda value: latency[value])
-            copy[result], latency[result] = copy[latest], latency[latest] + _latency(stage)
+            latency[result] = latency[latest] + _latency(stage)
     return found
 
 
@@ -149,28 +148,23 @@ def _join(
     operands: Sequence[SSAValue],
     waits: Mapping[SSAValue, Counts],
     sent: Mapping[SSAValue, Counts],
-    copy: Mapping[SSAValue, int],
     latency: Mapping[SSAValue, int],
     rate: float,
 ) -> dict[SSAValue, Depth]:
     """What each operand of a join must hold while the join waits for the others.
 
-    Operands are read in their order: the earlier ones of an initiation have been taken when a later one is awaited.
-    The fork writes its copies in their order: what is written before the blocked copy has one word more.
+    A join takes the words of all operands at once, and a fork writes all copies at once, or none.
     """
     found = {}
-    for position, value in enumerate(operands):
-        least, extra = 1, 0
+    for value in operands:
         read = words_needed(stage, list(stage.streams_in()).index(value))
-        before = np.concatenate([[0], read[:-1]])
-        for other_position, other in enumerate(operands):
-            if other is value:
-                continue
-            taken = read if position < other_position else before
-            arrived = waits[other] - (1 if copy[other] < copy[value] else 0)
-            held = np.searchsorted(sent[value], arrived, side="right") - taken
-            least = max(least, int(held.max()))
-            extra = max(extra, latency[other] - latency[value])
+        taken = np.concatenate([[0], read[:-1]])
+        least, extra = 1, 0
+        for other in operands:
+            if other is not value:
+                held = np.searchsorted(sent[value], waits[other], side="right") - taken
+                least = max(least, int(held.max()))
+                extra = max(extra, latency[other] - latency[value])
         scale = stream_of(value).words / max(len(sent[value]) // _FRAMES, 1)
         found[value] = Depth(least + SLACK + int(np.ceil(max(extra, 0) * rate * scale)), least)
     return found

@@ -17,11 +17,11 @@ from ..ir.kernel import KernelLimits
 from ..ir.locations import onnx_names
 from ..ir.mlir import ModuleOp
 from ..ir.text import op_text
-from ..targets import Target
+from ..targets import BOARD_FILE, Target, board_toml
 from .hls import HlsTarget, ListedInstruction, render_hls
 from .images import Images
 from .manifest import kernel_manifest, manifest, max_batch, program_manifest
-from .plan import BuildPlan
+from .plan import BuildPlan, is_hashed
 from .vivado import render_vivado
 
 
@@ -133,13 +133,13 @@ def compose_bundle(
         },
     }
     program = program_manifest(module, images, limits, kernel["hash"], extra)
-    hls_target = HlsTarget(target.part, target.clock_mhz, target.name)
-    plan.add_all("hls", render_hls(limits, hls_target, listing(module)))
+    plan.add_all("hls", render_hls(limits, HlsTarget.of(target), listing(module)))
     for path, text in {**render_vivado(limits, target, __version__), **documents}.items():
         plan.add(path, text)
+    plan.add(BOARD_FILE, board_toml(target))
     for name, data in images.data.items():
         plan.add(f"weights/{name}.bin", data)
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    hashed = {path: value for path, value in plan.digests().items() if is_hashed(path)}
     plan.add_all("ir", dumps)
     origin = {"file": str(source.model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))

@@ -24,6 +24,27 @@ _RESERVED: Final = frozenset(
 _SAME_ELEMENT: Final = ("resize", "window", "fork")
 """Kernels that pass elements on as they are."""
 
+_LANES: Final = ("CHANNELS", "LANES")
+_FRAME: Final = ("ELEMENTS", "LANES")
+_WHOLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "load_codes": (_FRAME,),
+    "load_floats": (_FRAME,),
+    "resize": (("ELEMENTS", "IN_LANES"), ("ELEMENTS", "OUT_LANES")),
+    "window": (_LANES,),
+    "mvau": (("INPUTS", "SIMD"), ("OUTPUTS", "PE"), ("VECTORS", "GROUPS")),
+    "vvau": (("CHANNELS", "PE"),),
+    "reduce": (_LANES,),
+    "global_reduce": (_LANES,),
+    "thresholds": (_LANES, ("ELEMENTS", "CHANNELS")),
+    "multiply_shift": (_LANES, ("ELEMENTS", "CHANNELS")),
+    "multiply_shift2": (_LANES, ("ELEMENTS", "CHANNELS")),
+    "add": (_FRAME,),
+    "concat": (("CHANNELS_A", "LANES"), ("CHANNELS_B", "LANES")),
+    "fork": (_FRAME,),
+    "store": (_FRAME,),
+}
+"""Traits that are multiples of others."""
+
 
 def check_design(design: FlowDesign) -> None:
     """Look at names, traits, tables and streams.
@@ -75,6 +96,10 @@ def _stage_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
     if missing or unknown:
         yield f"traits missing: {missing}, unknown: {unknown}"
         return
+    for whole, part in _WHOLE[stage.kernel]:
+        if stage.traits[part] < 1 or stage.traits[whole] % stage.traits[part]:
+            yield f"{whole} is {stage.traits[whole]}, no multiple of {part}, which is {stage.traits[part]}"
+            return
     yield from _stream_problems(design, stage)
     yield from _rom_problems(stage)
     if stage.kernel in _PROBLEMS:
@@ -114,6 +139,23 @@ def _rom_problems(stage: Stage) -> Iterator[str]:
         yield "a weight is no trit"
 
 
+def _window_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
+    traits = stage.traits
+    for size, axis, pads in (("HEIGHT", "H", ("TOP", "BOTTOM")), ("WIDTH", "W", ("LEFT", "RIGHT"))):
+        span = (traits[f"KERNEL_{axis}"] - 1) * traits[f"DILATION_{axis}"] + 1
+        end = (traits[f"OUT_{size}"] - 1) * traits[f"STRIDE_{axis}"] + span
+        padded = traits[size] + sum(traits[f"PAD_{side}"] for side in pads)
+        if end > padded:
+            yield f"the last window ends at {end}, the padded image has a {size} of {padded}"
+    yield from _code_problems((traits["PAD_CODE"],), design.stream(stage.inputs[0]).element)
+
+
+def _resize_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
+    lanes = sorted((stage.traits["IN_LANES"], stage.traits["OUT_LANES"]))
+    if lanes[1] % lanes[0]:
+        yield f"{lanes[1]} lanes are no multiple of {lanes[0]}"
+
+
 def _threshold_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
     if (np.diff(stage.roms["thresholds"].astype(np.int64), axis=1) < 0).any():
         yield "the thresholds of a channel do not ascend"
@@ -134,7 +176,7 @@ def _requant_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
 def _code_problems(codes: tuple[int, ...], element: Element) -> Iterator[str]:
     for code in codes:
         if not element.low <= code <= element.high:
-            yield f"code {code} is none of the output's {element}"
+            yield f"code {code} is no {element}"
 
 
 def _sum_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
@@ -160,6 +202,8 @@ _PROBLEMS: Final[Mapping[str, Callable[[FlowDesign, Stage], Iterator[str]]]] = {
     "load_codes": _memory_problems,
     "load_floats": _memory_problems,
     "store": _memory_problems,
+    "resize": _resize_problems,
+    "window": _window_problems,
     "mvau": _sum_problems,
     "vvau": _sum_problems,
     "thresholds": _threshold_problems,

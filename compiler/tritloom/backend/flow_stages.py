@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.stage_traits import BEAT_BITS, kernel_of, traits_of
+from ..analysis.stage_traits import kernel_of, traits_of
 from ..errors import TritloomError
 from ..ir import flow, tern
 from ..ir.flow import stream_element, stream_of
@@ -54,25 +54,30 @@ def flow_design(module: ModuleOp, store: WeightStore, net: tern.NetOp) -> FlowDe
         made,
         input_bytes(net),
         output_bytes(net),
-        BEAT_BITS,
+        _load(net).beat_bits.value.data,
     )
 
 
 def input_bytes(net: tern.NetOp) -> int:
     """Bytes of a frame in the input buffer, in whole beats: float32, or a byte a code."""
-    (load,) = (op for op in net.body.block.ops if isinstance(op, flow.LoadOp))
+    load = _load(net)
     stream = stream_of(load.result)
-    return _whole_beats(stream.elements * (4 if stream.tensor.element_type == f32 else 1))
+    return _whole_beats(stream.elements * (4 if stream.tensor.element_type == f32 else 1), load)
 
 
 def output_bytes(net: tern.NetOp) -> int:
     """Bytes of a frame in the output buffer, in whole beats: int32 sums."""
     (store,) = (op for op in net.body.block.ops if isinstance(op, flow.StoreOp))
-    return _whole_beats(stream_of(store.operand).elements * _SUMS_BYTES)
+    return _whole_beats(stream_of(store.operand).elements * _SUMS_BYTES, store)
 
 
-def _whole_beats(size: int) -> int:
-    beat = BEAT_BITS // 8
+def _load(net: tern.NetOp) -> flow.LoadOp:
+    (load,) = (op for op in net.body.block.ops if isinstance(op, flow.LoadOp))
+    return load
+
+
+def _whole_beats(size: int, stage: flow.LoadOp | flow.StoreOp) -> int:
+    beat = stage.beat_bits.value.data // 8
     return -(-size // beat) * beat
 
 

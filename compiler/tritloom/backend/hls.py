@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
 from ..ir.kernel import KernelLimits
 from ..resources import templates_dir
+from ..targets import Target
 
 TEMPLATES: Final = (
     "config.h",
@@ -40,6 +41,14 @@ class HlsTarget:
     """Version of the generator, for the banner of each file."""
     group_fifo: int = 16
     """Finished groups of rows between the array and the vector unit."""
+    flow: Literal["vivado", "vitis"] = "vivado"
+    """What the kernel is exported for: an IP of a block design, or an object for `v++ --link`."""
+
+    @staticmethod
+    def of(target: Target) -> HlsTarget:
+        """What the HLS tool is told about a board."""
+        flow: Literal["vivado", "vitis"] = "vitis" if target.family == "alveo" else "vivado"
+        return HlsTarget(target.part, target.clock_mhz, target.name, flow=flow)
 
     @property
     def period_ns(self) -> float:

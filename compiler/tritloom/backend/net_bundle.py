@@ -9,19 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..analysis.net_estimate import NetEstimate, estimate_net
 from ..ir import flow, tern
 from ..ir.mlir import ModuleOp, SSAValue, TensorType, f32
 from ..ir.numerics import NUMERICS_VERSION
 from ..ir.store import WeightStore
 from ..runtime.kernel_manifest import NET_VLNV, canonical_hash, net_arguments
-from ..targets import Target
+from ..targets import BOARD_FILE, Target, board_toml
+from .connect import plain_kernel
 from .flow_design import FlowDesign
-from .flow_hls import render_flow
+from .flow_hls import TOP, render_flow
 from .flow_stages import flow_design, input_bytes, output_bytes
 from .hls import HlsTarget
 from .manifest import manifest
-from .plan import BuildPlan
+from .plan import BuildPlan, is_hashed
+from .vivado import render_overlay
 
 
 def net_estimate(net: tern.NetOp, target: Target) -> NetEstimate:
@@ -49,6 +52,7 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
             "numerics": NUMERICS_VERSION,
             "sources": digest.hexdigest(),
             "max_frames": design.max_frames,
+            "beat_bits": design.beat_bits,
             "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
         }
     )
@@ -121,16 +125,21 @@ def compose_net_bundle(
     """
     plan = BuildPlan()
     design = flow_design(module, store, net)
-    sources = render_flow(design, HlsTarget(target.part, target.clock_mhz, target.name))
+    sources = render_flow(design, HlsTarget.of(target))
     kernel = _kernel(design, sources, target)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     extra: dict[str, Any] = {"name": model.stem, "source": {"sha256": digest}}
+    extra["beat_bytes"] = design.beat_bits // 8
     extra["stages"] = [stage.name for stage in design.stages]
     program = _program(module, store, net, kernel["hash"], found, extra)
     plan.add_all("hls", sources)
-    for path, text in documents.items():
+    overlay = render_overlay(
+        plain_kernel(TOP, NET_VLNV, [("m_axi_memory", design.beat_bits)], target), target, __version__
+    )
+    for path, text in {**overlay, **documents}.items():
         plan.add(path, text)
-    hashed = {path: value for path, value in plan.digests().items() if not path.startswith("report/")}
+    plan.add(BOARD_FILE, board_toml(target))
+    hashed = {path: value for path, value in plan.digests().items() if is_hashed(path)}
     plan.add_all("ir", dumps)
     origin = {"file": str(model.resolve()), "sha256": digest}
     plan.add("manifest.json", manifest(kernel, program, origin, hashed))

@@ -13,6 +13,11 @@ from pathlib import Path
 from ..errors import InputError
 
 
+def is_hashed(path: str) -> bool:
+    """Whether the manifest has a file's hash: not of reports, nor of the notebook, which Jupyter writes into."""
+    return not path.startswith("report/") and path != "notebook.ipynb"
+
+
 @dataclass
 class BuildPlan:
     """Files by their path inside the bundle. Tests look at it without a disk; :meth:`write` lays it down."""

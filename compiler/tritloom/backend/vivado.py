@@ -1,4 +1,7 @@
-"""Kernel limits and board -> the Vivado script of a bundle. Not run on hardware."""
+"""Kernel and board -> the scripts of a bundle's `vivado` folder. Not run on hardware.
+
+Zynq-7000 and Zynq UltraScale+ get a block design (`build.tcl`, `design.tcl`), Alveo cards a linker configuration.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,14 @@ from ..errors import InputError
 from ..ir.kernel import KernelLimits
 from ..resources import templates_dir
 from ..targets import Target
+from .connect import Kernel, engine_kernel
+from .link import TEMPLATE as LINK_TEMPLATE
+from .link import link_context
 
 STEM: Final = "tritloom"
-VLNV_PATTERN: Final = "xilinx.com:hls:tritloom:*"
+"""Project, and files of the overlay: whatever the kernel's name."""
+SOURCE_MHZ: Final = 100
+"""Clock of the processing system that the clock wizard starts from."""
 
 # Parameter that enables a port of the Zynq UltraScale+ processing system: the numbers are not the names'.
 _ZYNQMP_NUMBER: Final = {
@@ -24,14 +32,7 @@ _ZYNQMP_NUMBER: Final = {
     "S_AXI_HP2_FPD": 4,
     "S_AXI_HP3_FPD": 5,
 }
-
-
-@dataclass(frozen=True)
-class Port:
-    """A slave port of the processing system."""
-
-    name: str
-    clock: str
+_ZYNQ_PORTS: Final = ("S_AXI_HP0", "S_AXI_HP1", "S_AXI_HP2", "S_AXI_HP3")
 
 
 @dataclass(frozen=True)
@@ -57,22 +58,25 @@ def tcl_word(text: str) -> str:
     return "{" + text + "}"
 
 
-def _port(name: str, target: Target) -> Port:
-    if target.family == "zynq":
-        return Port(name, f"{name}_ACLK")
-    return Port(name, f"{name.lower().replace('s_axi_', 'saxi')}_aclk")
+def _port_clock(port: str, target: Target) -> str:
+    """Pin of the clock of a processing system's port."""
+    return f"{port}_ACLK" if target.family == "zynq" else f"{port.lower().replace('s_axi_', 'saxi')}_aclk"
 
 
-def _zynqmp(target: Target, used: list[str]) -> ProcessingSystem:
-    unknown = [name for name in used if name not in _ZYNQMP_NUMBER]
+def _check_ports(used: tuple[str, ...], known: tuple[str, ...], target: Target) -> None:
+    unknown = [name for name in used if name not in known]
     if unknown:
         raise InputError(
             f"board '{target.name}': the script knows no port {', '.join(unknown)}",
-            f"ports of this family: {', '.join(_ZYNQMP_NUMBER)}",
+            f"ports of this family: {', '.join(known)}",
         )
+
+
+def _zynqmp(target: Target, used: tuple[str, ...]) -> ProcessingSystem:
+    _check_ports(used, tuple(_ZYNQMP_NUMBER), target)
     properties = [
         ("PSU__FPGA_PL0_ENABLE", "1"),
-        ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{target.clock_mhz:g}"),
+        ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{SOURCE_MHZ}"),
         ("PSU__USE__IRQ0", "1"),
         ("PSU__USE__M_AXI_GP0", "1"),
         ("PSU__USE__M_AXI_GP1", "0"),
@@ -91,10 +95,11 @@ def _zynqmp(target: Target, used: list[str]) -> ProcessingSystem:
     )
 
 
-def _zynq(target: Target, used: list[str]) -> ProcessingSystem:
+def _zynq(target: Target, used: tuple[str, ...]) -> ProcessingSystem:
+    _check_ports(used, _ZYNQ_PORTS, target)
     properties = [
         ("PCW_EN_CLK0_PORT", "1"),
-        ("PCW_FPGA0_PERIPHERAL_FREQMHZ", f"{target.clock_mhz:g}"),
+        ("PCW_FPGA0_PERIPHERAL_FREQMHZ", f"{SOURCE_MHZ}"),
         ("PCW_USE_FABRIC_INTERRUPT", "1"),
         ("PCW_IRQ_F2P_INTR", "1"),
         ("PCW_USE_M_AXI_GP0", "1"),
@@ -112,56 +117,41 @@ def _zynq(target: Target, used: list[str]) -> ProcessingSystem:
     )
 
 
-def choose_ports(limits: KernelLimits, target: Target) -> tuple[list[str], str]:
-    """Ports of the weights, in order, and the port that gains, governor and io share.
-
-    The board file lists the ports so that those behind different ports of the memory controller come first.
-    Where the weights need the board's control port too, the next free one takes its place.
-
-    Raises:
-        InputError: the kernel has more ports than the board.
-    """
-    names = list(target.ports.names)
-    if limits.ports > len(names):
-        raise InputError(
-            f"the kernel has {limits.ports} weight ports, board '{target.name}' has {len(names)}",
-            f"give a board file with kernel.ports = {target.kernel.ports}, or another board",
-        )
-    weights = names[: limits.ports]
-    if target.ports.control not in weights:
-        return weights, target.ports.control
-    free = [name for name in names if name not in weights]
-    if not free:
-        raise InputError(
-            f"board '{target.name}': all {len(names)} ports carry weights, none is left for gains and io",
-            f"give a board file with kernel.ports = {len(names) - 1}",
-        )
-    return weights, free[0]
-
-
-def _notes(weights: list[str], control: str, limits: KernelLimits, target: Target) -> list[str]:
-    lines = [f"m_axi_port{index} -> {name}" for index, name in enumerate(weights)]
-    lines.append(f"m_axi_gains, m_axi_governor, m_axi_io -> {control}")
+def _notes(kernel: Kernel, target: Target) -> list[str]:
+    """Comment lines: which interface goes where, and what happens on the way."""
+    used = kernel.ports()
+    lines = [f"{', '.join(master.interface for master in kernel.at(port))} -> {port}" for port in used]
     for group in target.ports.shared:
-        together = [name for name in group if name in (*weights, control)]
+        together = [name for name in group if name in used]
         if len(together) > 1:
             lines.append(f"{' and '.join(together)} share a port of the memory controller")
-    if target.ports.width < limits.port_bits:
-        lines.append(f"smartconnect converts {limits.port_bits} bits to {target.ports.width}")
+    widest = max(master.width for master in kernel.masters)
+    if target.ports.width < widest:
+        lines.append(f"smartconnect converts {widest} bits to {target.ports.width}")
     if target.ports.protocol == "axi3":
         lines.append(f"and splits bursts to AXI3's {target.ports.max_burst_beats} beats")
     return lines
 
 
-def render_vivado(limits: KernelLimits, target: Target, version: str) -> dict[str, str]:
-    """Files of the bundle's `vivado` folder, by path inside the bundle.
+def _context(kernel: Kernel, target: Target) -> dict[str, object]:
+    """What the templates of the block design see."""
+    used = kernel.ports()
+    vendor, library, name, _ = kernel.vlnv.split(":")
+    return {
+        "kernel": kernel,
+        "ps": _zynq(target, used) if target.family == "zynq" else _zynqmp(target, used),
+        "ports": [(port, _port_clock(port, target), kernel.at(port)) for port in used],
+        "mapping_notes": _notes(kernel, target),
+        "vlnv_pattern": f"{vendor}:{library}:{name}:*",
+    }
+
+
+def render_overlay(kernel: Kernel, target: Target, version: str) -> dict[str, str]:
+    """Files of the bundle's `vivado` folder for any kernel, by path inside the bundle.
 
     Raises:
         InputError: the board cannot carry the kernel's ports.
     """
-    weights, control = choose_ports(limits, target)
-    used = [*weights, control]
-    system = _zynq(target, used) if target.family == "zynq" else _zynqmp(target, used)
     environment = Environment(
         loader=FileSystemLoader(templates_dir() / "vivado"),
         undefined=StrictUndefined,
@@ -171,16 +161,17 @@ def render_vivado(limits: KernelLimits, target: Target, version: str) -> dict[st
         autoescape=False,
     )
     environment.filters["tcl"] = tcl_word
-    text = environment.get_template("build.tcl.j2").render(
-        banner=f"Generated by tritloom {version}.",
-        target=target,
-        limits=limits,
-        stem=STEM,
-        ps=system,
-        weights=[_port(name, target) for name in weights],
-        control=_port(control, target),
-        mapping_notes=_notes(weights, control, limits, target),
-        vlnv_pattern=VLNV_PATTERN,
-        vlnv_check='VLNV="xilinx.com:hls:tritloom:1.0"',
-    )
-    return {"vivado/build.tcl": text}
+    card = target.family == "alveo"
+    context = link_context(kernel, target) if card else _context(kernel, target)
+    context |= {"banner": f"Generated by tritloom {version}.", "target": target, "stem": STEM}
+    templates = (LINK_TEMPLATE,) if card else ("build.tcl.j2", "design.tcl.j2")
+    return {f"vivado/{name.removesuffix('.j2')}": environment.get_template(name).render(context) for name in templates}
+
+
+def render_vivado(limits: KernelLimits, target: Target, version: str) -> dict[str, str]:
+    """Files of the bundle's `vivado` folder for the engine kernel, by path inside the bundle.
+
+    Raises:
+        InputError: the board cannot carry the kernel's ports.
+    """
+    return render_overlay(engine_kernel(limits, target), target, version)

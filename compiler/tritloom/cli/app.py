@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import boards, compile_, doctor, estimate, export, passes, run, verify
+from . import bench, boards, build, compile_, deploy, doctor, estimate, export, inspect, passes, run, sweep, verify
 from .options import Debug, Settings
 from .problems import exit_code, show
 
@@ -19,12 +19,17 @@ EPILOG = "Exit codes: 0 done, 1 failed, 2 the input is at fault."
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
+    "inspect": inspect.inspect,
     "compile": compile_.compile_,
     "estimate": estimate.estimate,
+    "build": build.build,
+    "sweep": sweep.sweep,
     "verify": verify.verify,
     "generate": run.generate,
     "run": run.run,
     "eval": verify.evaluate,
+    "deploy": deploy.deploy,
+    "bench": bench.bench,
     "passes": passes.passes,
     "opt": passes.opt,
     "doctor": doctor.doctor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +55,7 @@ def show_board(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show a board: part, resources, memory, ports, default kernel, and where the figures come from."""
+    """Show a board: part, resources, memory, ports, default kernel, tools, and where the figures come from."""
     from tritloom.targets import load_target
 
     target = load_target(name)
@@ -62,13 +63,17 @@ def show_board(
     if as_json:
         emit_json(values)
         return
-    rows: list[tuple[str, object]] = []
+    rows = [(field, _plain(value)) for field, value in _fields(values) if field not in ("name", "title")]
+    show(table(("field", "value"), rows, title=f"{target.title} ({target.name})"))
+
+
+def _fields(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every field with its path; tables are gone into, tables that a board lacks are left out."""
     for key, value in values.items():
         if isinstance(value, dict):
-            rows += [(f"{key}.{inner}", _plain(found)) for inner, found in value.items()]
-        elif key not in ("name", "title"):
-            rows.append((key, _plain(value)))
-    show(table(("field", "value"), rows, title=f"{target.title} ({target.name})"))
+            yield from _fields(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield prefix + key, value
 
 
 def _plain(value: object) -> object:

@@ -9,9 +9,11 @@ import typer
 
 from tritloom.errors import InputError
 
+from . import quantise
 from .console import emit, emit_json, megabytes, note, show, table, working
 from .estimate import estimate_tables, read
 from .options import Debug, DumpIr, Json, Model, PrintAfter, PrintBefore
+from .quantise import Activations, Calibration, Ternarise
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,6 +49,9 @@ def compile_(
     stop_after: Annotated[
         str | None, typer.Option(metavar="PASS", help="Stop after this pass, print its IR, write no bundle.")
     ] = None,
+    ternarise: Ternarise = None,
+    quantise_activations: Activations = False,
+    calibration: Calibration = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -70,26 +75,32 @@ def compile_(
         print_ir_after = stop_after
     with working(f"compiling {model.name}") as status:
         watcher = Watcher(ir_text, before=print_ir_before, after=print_ir_after, folder=dump_ir, status=status)
-        result = compile_model(
-            model,
-            board,
-            output or Path("build"),
-            force=force,
-            overlay=overlay,
-            tokenizer=tokenizer,
-            batch=batch,
-            lanes=lanes,
-            fps=fps,
-            observer=watcher,
-            stop_after=stop_after,
-        )
+        folder = output or Path("build")
+        wish = quantise.Wish(ternarise, quantise_activations, calibration, tokenizer)
+        with quantise.quantised(model, wish, folder.with_name(f"{folder.name}.onnx"), force) as changes:
+            result = compile_model(
+                model if changes is None else changes.file,
+                board,
+                folder,
+                force=force,
+                overlay=overlay,
+                tokenizer=tokenizer if changes is None else changes.tokenizer,
+                batch=batch,
+                lanes=lanes,
+                fps=fps,
+                observer=watcher,
+                stop_after=stop_after,
+            )
     for warning in result.warnings:
         note(f"warning: {warning}")
     ir_is_the_data = print_ir_before is not None or print_ir_after is not None
     if as_json:
-        emit_json(summary(result))
+        emit_json(summary(result) | ({} if changes is None else {"quantised": changes.to_json()}))
     elif not ir_is_the_data and result.bundle is not None:
+        show(*(quantise.tables(changes) if changes is not None else []))
         show(pass_table(result), "", tree_of(result.bundle), "", *estimate_tables(read(result.bundle)))
+        if changes is not None:
+            emit(quantise.sentences(changes))
         emit(next_steps(result))
 
 

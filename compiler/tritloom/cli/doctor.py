@@ -56,6 +56,23 @@ def package(name: str) -> Callable[[], str | None]:
     return version
 
 
+def amd(*names: str) -> Callable[[], str | None]:
+    """Releases of AMD's tools that `tritloom build` finds, on the path and where the installers put them."""
+
+    def version() -> str | None:
+        from tritloom.toolchain.find import installed
+        from tritloom.toolchain.machine import Local
+
+        here = Local()
+        tools = [tool for name in names for tool in installed(here, name)]
+        if not tools:
+            paths = [path for name in names for path in here.which(name)]
+            return f"{paths[0]} does not start" if paths else None
+        return ", ".join(dict.fromkeys(str(tool.version) for tool in tools))
+
+    return version
+
+
 CHECKS = (
     Check("Python", platform.python_version, "everything"),
     Check("g++", program("g++"), "C simulation, the emulated device"),
@@ -64,8 +81,14 @@ CHECKS = (
     Check("onnxruntime", package("onnxruntime"), "tritloom verify"),
     Check("tokenizers", package("tokenizers"), "fast tokenizing (a pure Python one is built in)"),
     Check("pynq", package("pynq"), "boards and the emulated device: tritloom[board]"),
-    Check("Vitis HLS", program("vitis-run", "vitis_hls"), "building a bitstream"),
-    Check("Vivado", program("vivado", flag="-version"), "building a bitstream"),
+    Check("Vitis HLS", amd("vitis-run", "vitis_hls"), "tritloom build: C++ to RTL"),
+    Check("Vivado", amd("vivado"), "tritloom build: Zynq, Zynq UltraScale+"),
+    Check("v++", amd("v++"), "tritloom build: Alveo"),
+    Check("XRT", program("xrt-smi", "xbutil"), "running on Alveo"),
+    Check("Verilator", program("verilator"), "RTL behind the emulated device"),
+    Check("ssh", program("ssh", flag="-V"), "build --remote, deploy"),
+    Check("rsync", program("rsync"), "build --remote"),
+    Check("distributed", package("distributed"), "tritloom sweep: tritloom[sweep]"),
 )
 
 

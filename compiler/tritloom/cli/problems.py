@@ -11,7 +11,7 @@ import typer
 FAILED = 1
 INPUT_AT_FAULT = 2
 
-EXTRAS = {"pynq": "board"}
+EXTRAS = {"distributed": "sweep", "pynq": "board"}
 """Packages that are optional, and the extra that installs each."""
 
 

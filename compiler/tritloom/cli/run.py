@@ -17,7 +17,8 @@ from .options import Bundle, Debug, Json
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-BOARD_SIGN = Path("/sys/class/fpga_manager/fpga0")
+BOARD_SIGNS = (Path("/sys/class/fpga_manager/fpga0"), Path("/sys/bus/pci/drivers/xocl"))
+"""What Linux has where there is a Zynq, and where there is an Alveo card."""
 
 
 class Device(StrEnum):
@@ -35,12 +36,8 @@ DeviceOption = Annotated[
 
 def device_argument(device: Device) -> Literal["emulated"] | None:
     """What tritloom.runtime.load takes: None is the board."""
-    on_board = device is Device.board or (device is Device.auto and BOARD_SIGN.exists())
+    on_board = device is Device.board or (device is Device.auto and any(sign.exists() for sign in BOARD_SIGNS))
     return None if on_board else "emulated"
-
-
-def _label(device: str | None) -> str:
-    return "measured on board" if device is None else "simulated on the emulated device"
 
 
 def generate(
@@ -85,12 +82,12 @@ def generate(
                 "text": result.text,
                 "tokens": [int(token) for token in result.tokens],
                 "tokens_per_second": round(speed, 2),
-                "label": _label(where),
+                "label": session.label,
             }
         )
         return
     echo.write("\n" if result.text is not None else f" {' '.join(map(str, result.tokens))}\n")
-    note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({_label(where)})")
+    note(f"{len(result.tokens)} tokens, {speed:.1f} tokens/s ({session.label})")
 
 
 def token_ids(text: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .external import map_external
+
+BLOCK: Final = 1 << 20
+"""Elements of a large constant that are looked at together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +62,16 @@ def check_finite(name: str, values: NDArray[np.generic]) -> None:
     Raises:
         InputError: with the tensor, how many there are and where the first is.
     """
-    finite = np.isfinite(values)
-    if not finite.all():
-        flat = finite.reshape(-1)
-        first = int(np.argmin(flat))
-        value = values.reshape(-1)[first]
-        raise InputError(
-            f"tensor '{name}' holds {int(flat.size - flat.sum()):,} values that are NaN or infinite"
-            f" (the first, {value}, at element {first:,} of {flat.size:,})",
-            "the training diverged or the export is damaged: use an earlier checkpoint",
-        )
+    flat = values.reshape(-1)
+    if all(np.isfinite(flat[start : start + BLOCK]).all() for start in range(0, flat.size, BLOCK)):
+        return
+    finite = np.isfinite(flat)
+    first = int(np.argmin(finite))
+    raise InputError(
+        f"tensor '{name}' holds {int(flat.size - finite.sum()):,} values that are NaN or infinite"
+        f" (the first, {flat[first]}, at element {first:,} of {flat.size:,})",
+        "the training diverged or the export is damaged: use an earlier checkpoint",
+    )
 
 
 def constant_of(name: str, tensor: ir.TensorProtocol) -> Constant:

@@ -2,19 +2,22 @@
 
 onnxruntime's optimiser and its LLM builder write SimplifiedLayerNormalization (in the default domain),
 SkipSimplifiedLayerNormalization, QuickGelu and MatMulNBits; QONNX and brevitas write Quant, IntQuant and BipolarQuant.
-onnx infers no shapes for them, and everything behind them would be unknown. A new one is a function and a line in
-the table below.
+onnx infers no shapes for them, and everything behind them would be unknown. A GRU is written out here, too. A new one
+is a function and a line in the table below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from .graph import float_attribute, input_at, int_attribute, static_shape
+from .gru import write_out_gru
+from .quantised_table import quantised_table
 
 MICROSOFT: Final = "com.microsoft"
 QONNX: Final = frozenset({"onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"})
@@ -31,6 +34,7 @@ class _Builder:
 
     def __init__(self, model: ir.Model, node: ir.Node) -> None:
         self.node = node
+        self.graph = model.graph
         self.opset = model.opset_imports.get("", 20)
         self.nodes: list[ir.Node] = []
 
@@ -40,6 +44,14 @@ class _Builder:
         output.name = f"{self.node.outputs[0].name}.{len(self.nodes)}"
         self.nodes.append(node)
         return output
+
+    def stored(self, suffix: str, values: NDArray[Any]) -> ir.Value:
+        """An initialiser named after the node."""
+        name = f"{self.node.name or self.node.outputs[0].name}.{suffix}"
+        value = ir.Value(name=name, type=ir.TensorType(ir.DataType.from_numpy(values.dtype)))
+        value.shape, value.const_value = ir.Shape(values.shape), ir.tensor(values, name=name)
+        self.graph.register_initializer(value)
+        return value
 
     def constant(self, values: float | list[int]) -> ir.Value:
         array = np.asarray(values, np.float32 if isinstance(values, float) else np.int64)
@@ -104,6 +116,19 @@ def _mat_mul_bits(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | Non
     return {0: product if bias is None else builder.add("Add", product, bias)}
 
 
+def _gather_quantised(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """A row of a table of floats, computed when it is asked for."""
+    table, index = quantised_table(node), input_at(node, 1)
+    if table is None or index is None:
+        return None
+    shape = ir.Shape((table.codes.shape[0], table.columns))
+    name = f"{table.codes.name}.dequantised"
+    lazy = ir.LazyTensor(lambda: ir.tensor(table.floats()), dtype=ir.DataType.FLOAT, shape=shape, name=name)
+    value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=shape, const_value=lazy)
+    builder.graph.register_initializer(value)
+    return {0: builder.add("Gather", value, index, axis=0)}
+
+
 def _same_shape(builder: _Builder, node: ir.Node) -> None:
     """A quantiser's result is like its operand."""
     source, result = input_at(node, 0), node.outputs[0]
@@ -118,15 +143,22 @@ _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip_norm,
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     (MICROSOFT, "MatMulNBits"): _mat_mul_bits,
+    (MICROSOFT, "GatherBlockQuantized"): _gather_quantised,
+    ("", "GRU"): write_out_gru,
     **{(domain, op): _same_shape for domain in QONNX for op in ("Quant", "IntQuant", "BipolarQuant")},
 }
 
 
-def lower_contrib(model: ir.Model) -> None:
-    """Rewrite the operators of the table, in place. What a function declines stays, and is refused by name later."""
+STANDARD: Final = frozenset({"GRU"})
+"""Operators that become others of onnx's own, so that the model stays one that any runtime takes."""
+
+
+def lower_contrib(model: ir.Model, only: Collection[str] | None = None) -> None:
+    """Rewrite the operators of the table (`only` some), in place. What a function declines stays, and is refused by
+    name later."""
     for node in list(model.graph):
         rewrite = _REWRITES.get((node.domain, node.op_type))
-        if rewrite is None or not node.outputs:
+        if rewrite is None or not node.outputs or (only is not None and node.op_type not in only):
             continue
         builder = _Builder(model, node)
         results = rewrite(builder, node)

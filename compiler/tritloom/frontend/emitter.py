@@ -25,20 +25,23 @@ from ..ir.tern import (
     WeightOp,
     WriteStateOp,
 )
-from .constants import Constant, check_finite, constant_from
+from .constants import Constant, constant_from
+from .facts import Facts
 from .graph import Graph, State
 from .problems import node_label
+from .tables import in_format
 from .ternary import TernarySource
 
 _LONGEST_HINT = 24
-_SUFFIXES = (".weight", ".trits")
+_SUFFIXES = (".dequantised", ".weight", ".trits")
 
 
 class Emitter:
     """Appends operations to the model's block, and symbols to the module in front of it."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, facts: Facts) -> None:
         self.graph = graph
+        self.facts = facts
         self.store = WeightStore()
         self.near_ties: dict[str, int] = {}
         self._symbols: list[Operation] = []
@@ -146,18 +149,19 @@ class Emitter:
         """Symbol of a vector of ones: the gain of a norm without one."""
         return self.vector(constant_from(f"ones_{length}", np.ones(length, np.float32)))
 
-    def weight(self, source: TernarySource, scale: float, digest: str) -> str:
+    def weight(self, source: TernarySource, scale: float) -> str:
         """Symbol of a ternary matrix."""
+        fact = self.facts.ask_weight(source).result()
         key = ("weight", source.key, scale)
         if key not in self._names:
             name = self._symbol(
                 key,
                 source.constant.name,
                 source.trits,
-                lambda name: WeightOp(name, source.rows, source.cols, scale, digest),
+                lambda name: WeightOp(name, source.rows, source.cols, scale, fact.digest),
             )
-            if ties := source.near_ties():
-                self.near_ties[name] = ties
+            if fact.near_ties:
+                self.near_ties[name] = fact.near_ties
         return self._names[key]
 
     def table(self, constant: Constant) -> str:
@@ -166,13 +170,11 @@ class Emitter:
         key = ("table", constant.name)
         if key in self._names:
             return self._names[key]
-        values = constant.load()
-        check_finite(constant.name, values)
-        form = _table_format(values, constant.dtype)
+        form = self.facts.ask_table(constant).result()
         return self._symbol(
             key,
             constant.name,
-            lambda: _in_format(constant.load(), form),
+            lambda: in_format(constant.load(), form),
             lambda name: TableOp(name, rows, cols, form),
         )
 
@@ -194,27 +196,3 @@ def identifier(name: str) -> str:
     """A name as an MLIR identifier."""
     text = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")
     return f"_{text}" if text[:1].isdigit() else text
-
-
-def _table_format(values: NDArray[np.generic], dtype: ir.DataType) -> str:
-    """f16 or bf16 where the table is stored so, or every value of it is representable; f32 otherwise."""
-    if dtype == ir.DataType.FLOAT16:
-        return "f16"
-    if dtype == ir.DataType.BFLOAT16:
-        return "bf16"
-    wide = np.ascontiguousarray(values, np.float32)
-    bits = wide.view(np.uint32)
-    with np.errstate(over="ignore"):
-        if np.array_equal(wide.astype(np.float16).astype(np.float32).view(np.uint32), bits):
-            return "f16"
-    return "f32" if (bits & np.uint32(0xFFFF)).any() else "bf16"
-
-
-def _in_format(values: NDArray[np.generic], form: str) -> NDArray[np.generic]:
-    """Values as the weight store hands them out: bfloat16 as its bits."""
-    if form == "f16":
-        return values.astype(np.float16, copy=False)
-    if form == "bf16":
-        wide = np.ascontiguousarray(values.astype(np.float32))
-        return (wide.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
-    return values.astype(np.float32, copy=False)

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from ..ir.store import trits_hash
 from .constants import Constant, constant_of
-from .ternary import Scale, SourceKey, TernarySource
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
-_TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", *_RESHAPES})
+_TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", "Gather", *_RESHAPES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +34,6 @@ class Graph:
     token: ir.Value
     states: tuple[State, ...] = ()
     constants: dict[ir.Value, Constant] = field(default_factory=dict)
-    facts: dict[SourceKey, tuple[Scale, str]] = field(default_factory=dict)
-    """Stored scale and hash of the matrices read so far: a large one is read once."""
     residues: dict[ir.Value, ir.Value] = field(default_factory=dict)
     """Sums `w + (q - w)`, and the q that each stands for."""
 
@@ -85,8 +81,18 @@ class Graph:
             return source.dtype is not None and source.dtype == result.dtype
         if node.op_type == "Dropout":
             return len(node.inputs) < 3 or node.inputs[2] is None
+        if node.op_type == "Gather" and not self._takes_the_only_one(node):
+            return False
         width = self.width(source)
         return width is not None and width == self.width(result)
+
+    def _takes_the_only_one(self, gather: ir.Node) -> bool:
+        """Whether a Gather picks index 0 of an axis of length 1: the one position."""
+        source, index = gather.inputs[0], self.constant(gather.inputs[1])
+        shape = self.shape(source) if source is not None and source not in self.constants else None
+        if not shape or index is None or index.size != 1:
+            return False
+        return shape[int_attribute(gather, "axis", 0)] == 1 and int(index.scalar()) in (0, -1)
 
     def producer(self, value: ir.Value, *op_types: str) -> ir.Node | None:
         """The node that computes a value, where it is one of `op_types` of the default domain."""
@@ -106,17 +112,6 @@ class Graph:
         """The number that a value is, where it is a constant of one element."""
         constant = self.constant(value)
         return constant.scalar() if constant is not None and constant.size == 1 else None
-
-    def ternary_facts(self, source: TernarySource) -> tuple[Scale, str]:
-        """The scale of the stored values, and the hash of the trits.
-
-        Raises:
-            InputError: the values are not ternary, or not finite.
-        """
-        if source.key not in self.facts:
-            trits, scale = source.read()
-            self.facts[source.key] = scale, trits_hash(trits)
-        return self.facts[source.key]
 
     def operands(self, node: ir.Node) -> list[ir.Value]:
         """Inputs that are given, resolved."""

@@ -16,14 +16,17 @@ from ..ir.mlir import ModuleOp, SSAValue, VerifyException
 from ..ir.store import WeightStore
 from .contrib import lower_contrib
 from .emitter import Emitter
+from .facts import Facts
 from .feedforward import import_net
 from .folding import fold_constants, store_folded
 from .graph import Graph, static_shape
 from .patterns.embedding import EmbeddingMatch
+from .problems import NotImported, unsupported
 from .reader import infer_shapes, read_model
-from .recognise import Cover, in_order, recognise, roots
+from .recognise import Cover, check, in_order, recognise, roots
 from .residues import find_residues
-from .states import find_token, forget_shapes, is_step, pair_states, pin_dimensions
+from .states import check_positions, find_token, forget_shapes, is_step, pair_states, pin_dimensions
+from .steps import is_loop, to_step
 
 _TOKEN_KEYS: Final = ("tritloom.bos_token_id", "tritloom.eos_token_id")
 
@@ -56,7 +59,15 @@ def import_onnx(path: Path) -> Imported:
     Raises:
         InputError: the file is no such model; the message says what is wrong and the hint what to do.
     """
-    model = read_model(path)
+    return import_model(read_model(path))
+
+
+def import_model(model: ir.Model) -> Imported:
+    """The same of a model that has been read; it is changed.
+
+    Raises:
+        InputError: it is neither a decoding step nor a feed-forward net that can be imported.
+    """
     return _import_step(model) if is_step(model) else _import_net(model)
 
 
@@ -73,18 +84,19 @@ def _import_net(model: ir.Model) -> Imported:
 
 def _import_step(model: ir.Model) -> Imported:
     """A decoding step."""
-    metadata = dict(model.metadata_props)
     graph = _prepare(model)
+    metadata = dict(model.metadata_props)
     nodes = len(graph.model.graph)
     start = time.perf_counter()
     graph, left = _fold(graph)
-    find_residues(graph)
     graph.states = pair_states(graph, metadata)
     fold_time = time.perf_counter()
-    cover = recognise(graph)
-    recognise_time = time.perf_counter()
-    _check_tokens(metadata, cover)
-    module, emitter = _emit(graph, cover)
+    with Facts() as facts:
+        cover = recognise(graph, facts)
+        check(graph, cover, facts)
+        recognise_time = time.perf_counter()
+        _check_tokens(metadata, cover)
+        module, emitter = _emit(graph, cover, facts)
     operations = len(emitter.model.body.block.ops)
     stages = [
         Stage("fold-constants", fold_time - start, nodes, left),
@@ -116,7 +128,11 @@ def _check_tokens(metadata: Mapping[str, str], cover: Cover) -> None:
 
 
 def _prepare(model: ir.Model) -> Graph:
-    """Rewrite other domains, pin the inputs to one position, and know every shape."""
+    """Make a step of the model, rewrite other domains, pin the inputs to one position, and know every shape."""
+    to_step(model)
+    check_positions(model)
+    if loops := [unsupported(node) for node in model.graph if is_loop(node)]:
+        raise NotImported(loops, [], {})
     lower_contrib(model)
     token = find_token(model)
     pinned = pin_dimensions(model, token)
@@ -134,12 +150,14 @@ def _unknown_shapes(model: ir.Model) -> int:
 
 def _fold(graph: Graph) -> tuple[Graph, int]:
     """Fold, and again while what was folded makes more shapes known. Returns how many nodes are left, too."""
+    find_residues(graph)
     folded = fold_constants(graph)
     unknown = _unknown_shapes(graph.model)
     while folded and unknown:
         store_folded(graph)
         model = infer_shapes(graph.model)
         graph = Graph(model, find_token(model))
+        find_residues(graph)
         folded = fold_constants(graph)
         before, unknown = unknown, _unknown_shapes(model)
         if unknown >= before:
@@ -147,9 +165,9 @@ def _fold(graph: Graph) -> tuple[Graph, int]:
     return graph, len(graph.model.graph) - folded
 
 
-def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
+def _emit(graph: Graph, cover: Cover, facts: Facts) -> tuple[ModuleOp, Emitter]:
     try:
-        return _emit_verified(graph, cover)
+        return _emit_verified(graph, cover, facts)
     except VerifyException as error:
         raise InputError(
             f"the model does not fit the compiler's form: {str(error).splitlines()[0]}",
@@ -157,8 +175,8 @@ def _emit(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
         ) from error
 
 
-def _emit_verified(graph: Graph, cover: Cover) -> tuple[ModuleOp, Emitter]:
-    emitter = Emitter(graph)
+def _emit_verified(graph: Graph, cover: Cover, facts: Facts) -> tuple[ModuleOp, Emitter]:
+    emitter = Emitter(graph, facts)
     values: dict[ir.Value, SSAValue] = {}
     wanted = roots(graph)
     for match in in_order(cover, wanted):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from ..errors import InputError
 from .contrib import MICROSOFT, QONNX
+from .not_ternary import NotTernary
 
 _REDUCTION = (
     "reductions exist only inside an RMSNorm and an absmax quantiser",
@@ -23,6 +24,10 @@ _MOVES_DATA = (
     "use Split or Slice with constant bounds on the last axis, or move it out of the model",
 )
 _CONTROL_FLOW = ("control flow", "export one decoding step with explicit state inputs and outputs")
+_NO_SEQUENCE = (
+    "it does not go once over the positions of a sequence, with states that are inputs or start at zero",
+    "leave the number of positions symbolic and start the states at zero, or export one decoding step",
+)
 _NO_FUNCTION = (
     "the vector unit has no such function",
     "use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
@@ -36,6 +41,10 @@ _QUANTISER = (
     "quantised activations exist only between an absmax quantiser and a ternary product",
     "quantise per token: s = 127/max|x|, q = clamp(round(x*s), -128, 127), in front of every ternary product",
 )
+_LAYER_NORM = (
+    "it subtracts a mean, for which the engine has no operation",
+    "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain",
+)
 _OTHER_NORM = ("this normalisation is not supported", "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain")
 
 _ADVICE = {
@@ -44,10 +53,11 @@ _ADVICE = {
     **dict.fromkeys(
         ("Concat", "Transpose", "Where", "GatherElements", "GatherND", "ScatterND", "Pad", "Tile"), _MOVES_DATA
     ),
-    **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _CONTROL_FLOW),
+    **dict.fromkeys(("If", "SequenceMap"), _CONTROL_FLOW),
+    **dict.fromkeys(("Loop", "Scan"), _NO_SEQUENCE),
     **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
     **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
-    **dict.fromkeys(("LayerNormalization", "BatchNormalization", "GroupNormalization"), _OTHER_NORM),
+    **dict.fromkeys(("BatchNormalization", "GroupNormalization", "InstanceNormalization"), _OTHER_NORM),
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "QLinearMatMul", "MultiThreshold"), _FEED_FORWARD),
     **dict.fromkeys(("QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear"), _QUANTISER),
     **dict.fromkeys(("Quant", "IntQuant", "BipolarQuant", "Trunc"), _QUANTISER),
@@ -55,7 +65,18 @@ _ADVICE = {
         "it has act-order indices (g_idx), or sizes that do not fit",
         "quantise in the order of the inputs, without g_idx",
     ),
-    "Tanh": ("the vector unit has no such function", "write it as 2*Sigmoid(2*x) - 1"),
+    "LayerNormalization": _LAYER_NORM,
+    "GatherBlockQuantized": (
+        "its sizes do not fit, or its blocks do not lie along the rows",
+        "quantise the rows of the table, in blocks of their columns, with constant float32 scales",
+    ),
+    "GRU": (
+        "it is no plain GRU of one step",
+        "export one position, forward, with the default activations, constant weights and the state as an input",
+    ),
+    **dict.fromkeys(
+        ("LSTM", "RNN"), ("it is not written out", "export its cell, with products, Sigmoid and Tanh, and its states")
+    ),
     "Gather": (
         "only rows of a constant table, picked by the token, can be gathered",
         "move other look-ups out of the model",
@@ -65,6 +86,7 @@ _ADVICE = {
         "export the model in float32 (weights and tables may be int8, float16, bfloat16)",
     ),
 }
+_HINT = "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again"
 _NAMED, _LINE = 6, 110
 """Nodes of one group that an error names, and how wide their lines are."""
 _UNKNOWN = (
@@ -104,7 +126,8 @@ def shape_text(value: ir.Value) -> str:
     return "[" + ", ".join(str(dim) if isinstance(dim, int) else dim.value or "?" for dim in value.shape) + "]"
 
 
-def _operator(node: ir.Node) -> str:
+def operator(node: ir.Node) -> str:
+    """Its type, with the domain where that is not onnx's own."""
     return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
 
 
@@ -126,19 +149,53 @@ def _block(group: Sequence[Refusal]) -> list[str]:
     names = [f"'{node_label(node)}' {shape_text(node.outputs[0]) if node.outputs else '[]'}" for node in nodes]
     words = [f"{name}," for name in names[:-1]] + names[-1:]
     more = [f"and {len(group) - _NAMED} more"] if len(group) > _NAMED else []
-    told = f"  {_operator(first.node)}{count}: {first.reason}"
+    told = f"  {operator(first.node)}{count}: {first.reason}"
     return [told, *_wrapped(words + more), f"    instead: {first.instead}"]
 
 
-def refusal_error(refusals: Sequence[Refusal]) -> InputError:
-    """One error that lists every operator and reason, with the nodes that they hold for."""
-    told = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
-    groups: dict[tuple[str, str, str], list[Refusal]] = {}
-    for refusal in told:
-        groups.setdefault((_operator(refusal.node), refusal.reason, refusal.instead), []).append(refusal)
-    noun = "node is" if len(told) == 1 else "nodes are"
-    lines = [line for group in groups.values() for line in _block(group)]
-    return InputError(
-        "\n".join([f"{len(told)} {noun} not supported:", *lines]),
-        "docs/import.md lists what is recognised; rewrite these nodes in the model and export it again",
-    )
+class NotImported(InputError):
+    """All that keeps a model from being imported: nodes that no pattern takes, and what is wrong with constants."""
+
+    def __init__(
+        self, refusals: Sequence[Refusal], errors: Sequence[InputError], recognised: Mapping[str, str]
+    ) -> None:
+        self.recognised = recognised
+        """Labels of the nodes that were recognised, and as what."""
+        self.refusals = [refusal for refusal in refusals if not refusal.secondary] or list(refusals)
+        self.errors = list(errors)
+        if not self.refusals and len(self.errors) == 1:
+            super().__init__(self.errors[0].message, self.errors[0].hint)
+            return
+        hints = list(dict.fromkeys(error.hint for error in self.errors))
+        only = hints[0] if len(hints) == 1 and not self.refusals else _HINT
+        super().__init__("\n".join([*self._nodes(), *self._constants()]), only)
+
+    def _nodes(self) -> list[str]:
+        """Every operator and reason, with the nodes that they hold for."""
+        if not self.refusals:
+            return []
+        noun = "node is" if len(self.refusals) == 1 else "nodes are"
+        lines = [line for group in groups(self.refusals) for line in _block(group)]
+        return [f"{len(self.refusals)} {noun} not supported:", *lines]
+
+    def _constants(self) -> list[str]:
+        """A line for every constant, up to a few."""
+        if not self.errors:
+            return []
+        noun = "constant is" if len(self.errors) == 1 else "constants are"
+        more = [f"  and {len(self.errors) - _NAMED} more"] if len(self.errors) > _NAMED else []
+        lines = [f"  {brief(error)}" for error in self.errors[:_NAMED]]
+        return [f"{len(self.errors)} {noun} not what the model needs:", *lines, *more]
+
+
+def groups(refusals: Sequence[Refusal]) -> list[list[Refusal]]:
+    """Refusals by operator and reason."""
+    found: dict[tuple[str, str, str], list[Refusal]] = {}
+    for refusal in refusals:
+        found.setdefault((operator(refusal.node), refusal.reason, refusal.instead), []).append(refusal)
+    return list(found.values())
+
+
+def brief(error: InputError) -> str:
+    """An error in one line."""
+    return error.brief if isinstance(error, NotTernary) else error.message.splitlines()[0]

@@ -14,7 +14,7 @@ from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from ..errors import InputError
 from .contrib import MICROSOFT, UNCHECKED
-from .external import check_external
+from .external import DataFiles, check_entries
 from .states import check_positions
 
 _NOT_ONNX_HINT = "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
@@ -78,7 +78,11 @@ def _load(path: Path) -> ir.Model:
 
     try:
         with _quiet():
-            return ir.load(str(path.absolute()), format="protobuf")
+            proto = onnx.load(str(path), format="protobuf", load_external_data=False)
+            check_entries(proto)
+            return ir.from_proto(proto)
+    except InputError:
+        raise
     except (DecodeError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {_first_line(error)}", _TRUNCATED_HINT) from error
 
@@ -110,9 +114,13 @@ def _checkable(path: Path) -> onnx.ModelProto:
         if tensor.name not in declared:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         graph.initializer.remove(tensor)
-    for node in graph.node:
+    for node in list(graph.node):
         if not node.domain and node.op_type in UNCHECKED:
             node.domain = MICROSOFT
+        for tensor in [a.t for a in node.attribute if a.t.data_location == onnx.TensorProto.EXTERNAL]:
+            if node.op_type == "Constant":
+                graph.input.append(onnx.helper.make_tensor_value_info(node.output[0], tensor.data_type, tensor.dims))
+                graph.node.remove(node)
     if MICROSOFT not in {opset.domain for opset in model.opset_import}:
         model.opset_import.append(onnx.helper.make_opsetid(MICROSOFT, 1))
     return model
@@ -151,8 +159,9 @@ def read_model(path: Path) -> ir.Model:
     _check_container(path)
     model = _load(path)
     external = _external_tensors(model)
+    files = DataFiles(path)
     for tensor in external:
-        check_external(path, tensor)
+        files.check(tensor)
     unchecked = any(not node.domain and node.op_type in UNCHECKED for node in model.graph)
     _check_valid(path, model, bool(external) or unchecked)
     return InlinePass()(model).model if model.functions else model

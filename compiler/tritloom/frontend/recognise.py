@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from ..errors import InputError
+from .facts import Facts
 from .graph import Graph
 from .patterns import PATTERNS, Match, scale_of_a_pattern, unrounded_by
-from .problems import Refusal, refusal_error, shape_text, unsupported
+from .problems import NotImported, Refusal, node_label, shape_text, unsupported
 
 
 @dataclass
@@ -23,15 +24,17 @@ class Cover:
     """For every value that is needed, the match that computes it."""
 
     matches: dict[ir.Value, Match] = field(default_factory=dict)
+    patterns: dict[ir.Value, str] = field(default_factory=dict)
+    """Names of the patterns that matched."""
     refusals: list[Refusal] = field(default_factory=list)
+    """Nodes that no pattern takes."""
+    errors: list[InputError] = field(default_factory=list)
+    """What is wrong with constants and inputs."""
 
 
-def recognise(graph: Graph) -> Cover:
-    """Cover everything that the outputs and states need.
-
-    Raises:
-        InputError: with the list of all nodes that no pattern takes.
-    """
+def recognise(graph: Graph, facts: Facts) -> Cover:
+    """Cover everything that the outputs and states need; what is covered begins to be read. What cannot be covered
+    is collected."""
     cover = Cover()
     run_time = _computed_at_run_time(graph)
     seen: set[ir.Value] = set()
@@ -42,9 +45,14 @@ def recognise(graph: Graph) -> Cover:
         if value in seen:
             continue
         seen.add(value)
-        found = _match(graph, value)
+        try:
+            found, pattern = _match(graph, value)
+        except InputError as error:
+            cover.errors.append(error)
+            continue
         if isinstance(found, Match):
-            cover.matches[value] = found
+            cover.matches[value], cover.patterns[value] = found, pattern
+            found.large(facts)
             queue.extend(reversed(found.inputs))
         elif found.node not in refused:
             refused.add(found.node)
@@ -53,9 +61,27 @@ def recognise(graph: Graph) -> Cover:
             queue.extend(
                 operand for operand in operands if operand in run_time and not scale_of_a_pattern(graph, operand)
             )
-    if cover.refusals:
-        raise refusal_error(_causes(graph, cover.refusals))
+    cover.refusals = _causes(graph, cover.refusals)
     return cover
+
+
+def check(graph: Graph, cover: Cover, facts: Facts) -> None:
+    """Wait for the constants of what is covered.
+
+    Raises:
+        NotImported: with all nodes that no pattern takes, and all constants that are not what they should be.
+    """
+    errors = {error.message: error for error in cover.errors}
+    for match in cover.matches.values():
+        try:
+            match.check(graph, facts)
+        except InputError as error:
+            errors.setdefault(error.message, error)
+    if cover.refusals or errors:
+        found = {
+            node_label(node): cover.patterns[value] for value, match in cover.matches.items() for node in match.nodes
+        }
+        raise NotImported(cover.refusals, list(errors.values()), found)
 
 
 def _causes(graph: Graph, refusals: list[Refusal]) -> list[Refusal]:
@@ -90,16 +116,20 @@ def _computed_at_run_time(graph: Graph) -> set[ir.Value]:
     return found - graph.constants.keys()
 
 
-def _match(graph: Graph, value: ir.Value) -> Match | Refusal:
+def _match(graph: Graph, value: ir.Value) -> tuple[Match | Refusal, str]:
+    """What computes a value, and the name of the pattern; or why nothing does."""
     first: Refusal | None = None
     for pattern in PATTERNS:
         found = pattern.match(graph, value)
         if isinstance(found, Match):
-            return found
+            return found, pattern.name
         first = first or found
+    return (_unmatched(graph, value) if first is None else first), ""
+
+
+def _unmatched(graph: Graph, value: ir.Value) -> Refusal:
+    """Why nothing computes a value."""
     node = value.producer()
-    if first is not None:
-        return first
     if node is None and value in graph.constants:
         raise InputError(
             f"constant '{value.name}' {shape_text(value)} is used as a vector",

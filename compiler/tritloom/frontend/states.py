@@ -18,7 +18,9 @@ _INTEGERS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.INT16, ir.DataTyp
 _ELEMENTWISE = frozenset(
     {"Add", "Sub", "Mul", "Div", "Max", "Min", "Clip", "Sigmoid", "Tanh", "Relu", "Neg", "Where", "Identity", "Cast"}
     | {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"}
+    | {"GRU", "LSTM", "RNN", "Scan", "Loop"}  # if these are left, it is they that are refused, not the pairing
 )
+_GATHERS = frozenset({"Gather", "GatherElements", "GatherND", "GatherBlockQuantized"})
 _ACCEPTED = "a step takes one integer token ([1] or [1, 1]) and float32 states ([d], [1, d] or [1, 1, d])"
 _OWN_OUTPUT = (
     "every state needs an output of its own, which holds its new value; name them in the metadata"
@@ -78,7 +80,7 @@ def _picks_rows(value: ir.Value) -> bool:
     queue = [value]
     while queue:
         for node, index in queue.pop().uses():
-            if node.op_type.startswith("Gather") and index == 1:
+            if node.op_type in _GATHERS and index == 1:
                 return True
             if node.op_type in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Clip"):
                 queue.append(node.outputs[0])
@@ -100,6 +102,8 @@ def check_positions(model: ir.Model) -> None:
     Raises:
         InputError: an integer input has several elements.
     """
+    if not is_step(model):
+        return
     initializers = set(model.graph.initializers.values())
     for value in model.graph.inputs:
         dims = list(value.shape) if value.shape is not None else []

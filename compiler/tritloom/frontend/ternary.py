@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .constants import Constant, check_finite
-from .encodings import STORED, Encoding, Masters, absmean
+from .encodings import STORED, AsStored, Encoding, Masters, absmean
+from .not_ternary import NotTernary
 
 TIE = 1e-5
 """A master weight this near to a rounding boundary, in units of the scale, may round differently in onnxruntime."""
@@ -44,8 +46,13 @@ class TernarySource:
     def cols(self) -> int:
         return self.encoding.shape(self.constant)[0 if self.transposed else 1]
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the trits can be read where they are stored."""
+        return isinstance(self.encoding, AsStored) and self.constant.dtype == ir.DataType.INT8
+
     def read(self) -> tuple[Trits, Scale]:
-        """Trits [rows, cols], and the scale that the stored values have.
+        """Trits [rows, cols], perhaps a view of the file, and the scale that the stored values have.
 
         Raises:
             InputError: the values are not ternary, or not finite, or their scales differ inside of a row.
@@ -56,7 +63,7 @@ class TernarySource:
         grid = self.encoding.scale()
         if grid is not None:
             scale = scale * self._row_scales(trits, grid.T if self.transposed else grid)
-        return np.ascontiguousarray(trits), scale
+        return trits, scale
 
     def _row_scales(self, trits: Trits, grid: NDArray[np.float64]) -> Scale:
         """One scale a row (or one), of a grid whose blocks of one row agree; a block of zeros agrees with any."""
@@ -90,11 +97,7 @@ class TernarySource:
 
     def trits(self) -> Trits:
         """Trits [rows, cols]: the loader of the weight store."""
-        return self.read()[0]
-
-    def used_rows(self) -> NDArray[np.bool_]:
-        """Which rows are not all zeros: the scale of the others is of no consequence."""
-        return np.asarray(self.trits().any(axis=1))
+        return np.ascontiguousarray(self.read()[0])
 
     def near_ties(self) -> int:
         """Masters so near to a rounding boundary that onnxruntime, which sums mean|W| in float32, may differ."""
@@ -122,7 +125,7 @@ def _split(constant: Constant, values: NDArray[Any], transposed: bool) -> tuple[
         scale = _common_scale(magnitudes, axis)
         if scale is not None:
             return np.sign(values).astype(np.int8), scale if axis else float(scale[0])
-    raise not_ternary(constant, values.T if transposed else values)
+    raise NotTernary(constant, values.T if transposed else values)
 
 
 def _common_scale(magnitudes: NDArray[Any], axis: int | None) -> NDArray[np.float64] | None:
@@ -138,39 +141,3 @@ def _common_scale(magnitudes: NDArray[Any], axis: int | None) -> NDArray[np.floa
         largest = np.nanmedian(counted, axis=axis, keepdims=True)
     scales = np.where(largest > 0, largest, 1).astype(np.float64)
     return scales.reshape(-1)
-
-
-def not_ternary(constant: Constant, values: NDArray[np.generic]) -> InputError:
-    """The error for a matrix, as stored, of more than {-s, 0, +s}: its histogram, and how far from ternary it is."""
-    shape = "x".join(str(dim) for dim in constant.shape)
-    distinct = np.unique(values)
-    kind = constant.dtype.name.lower()
-    return InputError(
-        f"tensor '{constant.name}' ({kind}, {shape}) is not ternary: {distinct.size:,} distinct values\n"
-        f"  histogram: {_histogram(values, distinct)}\n"
-        f"  {_distance(values)}",
-        "export the quantised weights (-1, 0, +1 and a scale), or masters with the absmean quantiser in the graph",
-    )
-
-
-def _histogram(values: NDArray[np.generic], distinct: NDArray[np.generic]) -> str:
-    if distinct.size <= 9:
-        return ", ".join(f"{float(value):g}: {np.count_nonzero(values == value):,}" for value in distinct)
-    counts, edges = np.histogram(values.astype(np.float64), bins=7)
-    bins = zip(edges[:-1], edges[1:], counts, strict=True)
-    return ", ".join(f"{low:.3g} to {high:.3g}: {count:,}" for low, high, count in bins)
-
-
-def _distance(values: NDArray[np.generic]) -> str:
-    """How far the nearest {-a, 0, +a} of absmean quantisation lies."""
-    weights = values.astype(np.float64)
-    trits = np.clip(np.rint(weights / np.abs(weights).mean()), -1, 1)
-    scale = (weights * trits).sum() / max(float(np.abs(trits).sum()), 1.0)
-    error = np.abs(weights - scale * trits)
-    rms = float(np.sqrt((error**2).mean() / (weights**2).mean()))
-    off = np.argwhere(error > 0.1 * scale)
-    first = f" (the first, {float(values[tuple(off[0])]):g}, at {off[0].tolist()})" if len(off) else ""
-    return (
-        f"the nearest ternary tensor (scale {scale:.4g}) is {rms:.1%} rms away,"
-        f" {len(off):,} of {values.size:,} values by more than a tenth of the scale{first}"
-    )

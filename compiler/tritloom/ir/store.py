@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from .steps import StepFunction
 from .tern import VectorOp, WeightOp
 
 Loader = Callable[[], NDArray[np.generic]]
+_ROWS: Final = 256
+"""Rows that are made contiguous at a time."""
 
 
 class UnknownSymbol(KeyError):
@@ -29,7 +32,12 @@ class UnknownSymbol(KeyError):
 
 def trits_hash(trits: NDArray[np.int8]) -> str:
     """sha256 of int8 trits, row-major: what `tern.weight` states."""
-    return hashlib.sha256(np.ascontiguousarray(trits, np.int8).data).hexdigest()
+    if trits.dtype == np.int8 and trits.flags.c_contiguous:
+        return hashlib.sha256(trits.data).hexdigest()
+    digest = hashlib.sha256()
+    for start in range(0, len(trits), _ROWS):  # a transposed matrix in a file is not copied as a whole
+        digest.update(np.ascontiguousarray(trits[start : start + _ROWS], np.int8).data)
+    return digest.hexdigest()
 
 
 @dataclass

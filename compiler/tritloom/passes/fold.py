@@ -11,7 +11,7 @@ from ..analysis.stage_traits import Folding
 from ..errors import InputError
 from ..ir import flow
 from ..ir.flow import stream_of
-from ..ir.mlir import Context, ModuleOp, ModulePass, Operation, SSAValue
+from ..ir.mlir import Context, IntegerAttr, ModuleOp, ModulePass, Operation, SSAValue, i64
 from .context import compiler_context
 from .refold import rebuild, set_lanes, with_results
 from .stages import flow_stages, need_stages
@@ -34,7 +34,10 @@ def _folded(stage: flow.Stage, operands: list[SSAValue], folding: Folding) -> li
         set_lanes(result, folding.lanes_out) if isinstance(result.type, flow.StreamType) else result.type
         for result in stage.results
     ]
-    return [*made, with_results(stage, regrouped, types)]
+    folded = with_results(stage, regrouped, types)
+    if isinstance(folded, flow.LoadOp | flow.StoreOp):
+        folded.properties["beat_bits"] = IntegerAttr(folding.beat_bits, i64)
+    return [*made, folded]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .data import Check, Image, PassRow, ReportData
 from .net import NetReportData, net_report_files, net_tables
-from .render import render_readme, render_report, report_files, report_json
-from .tables import TableData, estimate_table, estimate_tables, pass_rows
+from .render import render_page, render_readme, render_report, report_files, report_json
+from .tables import TableData, comparison_table, estimate_table, estimate_tables, pass_rows
 
 __all__ = [
     "Check",
@@ -14,11 +14,13 @@ __all__ = [
     "PassRow",
     "ReportData",
     "TableData",
+    "comparison_table",
     "estimate_table",
     "estimate_tables",
     "net_report_files",
     "net_tables",
     "pass_rows",
+    "render_page",
     "render_readme",
     "render_report",
     "report_files",

@@ -11,7 +11,7 @@ from typing import Any
 from ..analysis.net_estimate import NetEstimate
 from ..targets import Target
 from .data import Check, PassRow
-from .render import environment
+from .render import environment, render_notebook, render_page
 from .tables import Align, TableData, number, pass_rows, rate, resource_rows, size
 
 
@@ -88,10 +88,11 @@ def net_report_json(data: NetReportData) -> dict[str, Any]:
 def net_report_files(data: NetReportData, target: Target) -> dict[str, str]:
     """Every file that this package adds to the bundle of a net, by path inside the bundle."""
     values = {"data": data, "estimate": data.estimate, "tables": net_tables(data.estimate)}
-    html = environment(html=True).get_template("net_report.html.j2")
     readme = environment(html=False).get_template("net_readme.md.j2")
+    content = net_report_json(data)
     return {
-        "report/report.json": json.dumps(net_report_json(data), indent=1) + "\n",
-        "report/index.html": html.render(**values),
+        "report/report.json": json.dumps(content, indent=1) + "\n",
+        "report/index.html": render_page(content),
         "README.md": readme.render(**values, target=target),
+        "notebook.ipynb": render_notebook(data, target, language_model=False),
     }

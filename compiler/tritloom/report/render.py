@@ -1,17 +1,19 @@
-"""report.json, the HTML report and the bundle's README."""
+"""report.json, the HTML report, the bundle's README and its notebook."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..resources import templates_dir
 from ..targets import Target
 from .data import ReportData
-from .tables import estimate_tables, number, pass_rows, rate, size
+from .notebook import notebook
+from .tables import RESOURCE_NAMES, estimate_tables, number, pass_rows, rate, ratio, size
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -37,6 +39,8 @@ def environment(html: bool) -> Environment:
         "rate": rate,
         "number": number,
         "percent": _percent,
+        "ratio": ratio,
+        "resource": RESOURCE_NAMES.__getitem__,
         "mib": _mib,
     }
     return environment
@@ -64,11 +68,23 @@ def report_json(data: ReportData) -> dict[str, Any]:
 
 def render_report(data: ReportData) -> str:
     """The report as one HTML file that needs no other file and no network."""
-    slowest = max((row[3] for row in data.passes), default=0.0)
-    biggest = max((image.bytes for image in data.images), default=0)
-    return environment(html=True).get_template("report.html.j2").render(
-        data=data, estimate=data.estimate, slowest=slowest or 1.0, biggest=biggest or 1
-    )  # fmt: skip
+    return render_page(report_json(data))
+
+
+def render_page(content: Mapping[str, Any]) -> str:
+    """The HTML report of what report.json holds; `tritloom build` adds to that, and draws the page again."""
+    estimate = content["estimate"]
+    stages = estimate.get("stages", ())
+    values = {
+        "data": content,
+        "estimate": estimate,
+        "implementation": content.get("implementation"),
+        "slowest": max((row["seconds"] for row in content["passes"]), default=0.0) or 1.0,
+        "biggest": max((image["bytes"] for image in content.get("images", ())), default=0) or 1,
+        "slowest_stage": max(stages, key=lambda stage: float(stage["cycles"]), default=None),
+    }
+    template = "net_report.html.j2" if content.get("kind") == "net" else "report.html.j2"
+    return environment(html=True).get_template(template).render(values)
 
 
 def render_readme(data: ReportData, target: Target, language_model: bool = True) -> str:
@@ -78,10 +94,29 @@ def render_readme(data: ReportData, target: Target, language_model: bool = True)
     )  # fmt: skip
 
 
+class Titled(Protocol):
+    """Data of any report."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+def render_notebook(data: Titled, target: Target, language_model: bool = True) -> str:
+    """The bundle's notebook.ipynb: load, run or generate, plot latency, throughput and power."""
+    script = environment(html=False).get_template("notebook.py.j2").render(
+        data=data, target=target, language_model=language_model
+    )  # fmt: skip
+    return notebook(script)
+
+
 def report_files(data: ReportData, target: Target, language_model: bool = True) -> dict[str, str]:
     """Every file that this package adds to a bundle, by path inside the bundle."""
     return {
         "report/report.json": json.dumps(report_json(data), indent=1) + "\n",
         "report/index.html": render_report(data),
         "README.md": render_readme(data, target, language_model),
+        "notebook.ipynb": render_notebook(data, target, language_model),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 Align = Literal["left", "right"]
-_RESOURCE_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
+RESOURCE_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,36 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
+def ratio(value: float | None) -> str:
+    """A tool's figure over ours."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def comparison_table(implementation: Mapping[str, Any]) -> TableData:
+    """Estimate, HLS and implemented side by side, from `implementation` of report.json."""
+
+    def shown(value: float | None) -> str:
+        return "" if value is None else number(value)
+
+    rows = tuple(
+        (
+            RESOURCE_NAMES[row["resource"]],
+            number(row["estimate"]),
+            shown(row["hls"]),
+            ratio(row["hls_ratio"]),
+            shown(row["implemented"]),
+            ratio(row["implemented_ratio"]),
+            number(row["available"]),
+        )
+        for row in implementation["comparison"]
+    )
+    columns: tuple[tuple[str, Align], ...] = (
+        ("resource", "left"), ("estimate", "right"), ("HLS, kernel", "right"), ("ratio", "right"),
+        ("implemented", "right"), ("ratio", "right"), ("board", "right"),
+    )  # fmt: skip
+    return TableData(f"Resources ({implementation['label']})", columns, rows)
+
+
 def summary(estimate: Estimate) -> TableData:
     """The figures that one asks for first."""
     limits, prompt, memory = estimate.limits, estimate.prompt, estimate.memory
@@ -119,7 +149,7 @@ def resource_rows(uses: Sequence[ResourceUse], label: str = "estimated") -> Tabl
     """Use against the board."""
     rows = tuple(
         (
-            _RESOURCE_NAMES[use.resource],
+            RESOURCE_NAMES[use.resource],
             number(use.used),
             number(use.available),
             f"{use.share:.0%}" if use.available else "-",

@@ -7,7 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from . import Bundle, InputError, Session, TritloomRuntimeError, __version__, open_session
+from . import Bundle, InputError, NetSession, Session, TritloomRuntimeError, __version__, load
+from .manifest import Program
+from .net_manifest import NetProgram
 from .overlay_file import check_overlay
 
 
@@ -25,7 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--self-test", action="store_true", help="load it, and look whether the numbers are right")
     what.add_argument("--bench", action="store_true", help="latency, tokens per second, energy where there are rails")
     what.add_argument("--record", action="store_true", help="print the reference.json that --self-test compares with")
-    parser.add_argument("-n", type=int, default=64, metavar="N", help="tokens to generate (%(default)s)")
+    parser.add_argument(
+        "-n", type=int, default=64, metavar="N", help="tokens to generate, frames to time (%(default)s)"
+    )
     parser.add_argument("--emulate", action="store_true", help="use the emulated device")
     parser.add_argument("--interrupt", action="store_true", help="sleep on the kernel's interrupt instead of polling")
     parser.add_argument("--json", action="store_true", help="with --self-test, --bench and the description")
@@ -62,11 +66,13 @@ def _run(bundle: Bundle, options: argparse.Namespace) -> int:
         return 0
     with _load(bundle, options) as session:
         if options.prompt is not None:
+            if isinstance(session, NetSession):
+                raise InputError(f"{session.program.name} is a feed-forward net: it generates no text")
             _generate(session, options)
         elif options.bench:
-            from .bench import bench
+            from .bench import bench, bench_net
 
-            result = bench(session, options.n)
+            result = bench_net(session, options.n) if isinstance(session, NetSession) else bench(session, options.n)
             _write(json.dumps(result.document(), indent=2) + "\n" if options.json else result.text())
         elif options.record:
             from .selftest import record
@@ -77,7 +83,7 @@ def _run(bundle: Bundle, options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(bundle: Bundle, options: argparse.Namespace) -> Session:
+def _load(bundle: Bundle, options: argparse.Namespace) -> Session | NetSession:
     shown = sys.stderr.isatty()
 
     def progress(name: str, done: int, total: int) -> None:
@@ -85,7 +91,7 @@ def _load(bundle: Bundle, options: argparse.Namespace) -> Session:
         sys.stderr.write(f"\rwriting the weights: {100 * done // max(1, total)}%{end}")
         sys.stderr.flush()
 
-    return open_session(
+    return load(
         bundle,
         "emulated" if options.emulate else None,
         wait="interrupt" if options.interrupt else "poll",
@@ -94,22 +100,36 @@ def _load(bundle: Bundle, options: argparse.Namespace) -> Session:
 
 
 def _describe(bundle: Bundle) -> dict[str, str]:
-    kernel, program = bundle.kernel, bundle.program
+    kernel, model = bundle.kernel, bundle.manifest.model
     try:
         check_overlay(bundle)
         overlay = "built"
     except TritloomRuntimeError as error:
         overlay = "not built" if not (bundle.root / "overlay").exists() else f"unusable: {error.message}"
+    lines = _describe_net(model) if isinstance(model, NetProgram) else _describe_text(model)
     return {
-        "model": f"{program.name} ({program.kind}, vocabulary {program.vocab})",
+        "model": lines.pop("model"),
         "board": f"{kernel.board} ({kernel.part}, {kernel.clock_mhz:g} MHz)",
         "kernel": kernel.hash,
-        "program": program.hash,
-        "images": f"{sum(image.bytes for image in program.images):,} bytes",
-        "memory": f"{program.contiguous_bytes:,} bytes, contiguous",
-        "tokenizer": program.tokenizer.file if program.tokenizer else "none",
+        "program": model.hash,
+        **lines,
+        "memory": f"{model.contiguous_bytes:,} bytes, contiguous",
         "overlay": overlay,
     }
+
+
+def _describe_text(program: Program) -> dict[str, str]:
+    return {
+        "model": f"{program.name} (lm, vocabulary {program.vocab})",
+        "tokenizer": program.tokenizer.file if program.tokenizer else "none",
+        "images": f"{sum(image.bytes for image in program.images):,} bytes",
+    }
+
+
+def _describe_net(program: NetProgram) -> dict[str, str]:
+    ports = {"input": program.input, "output": program.output}
+    shapes = {name: f"{port.name}, {port.dtype} {['frames', *port.shape]}" for name, port in ports.items()}
+    return {"model": f"{program.name} (net, {len(program.stages)} stages)", **shapes}
 
 
 def _emit(values: dict[str, str], as_json: bool) -> None:
@@ -119,7 +139,7 @@ def _emit(values: dict[str, str], as_json: bool) -> None:
         _write("".join(f"{name:<10} {text}\n" for name, text in values.items()))
 
 
-def _self_test(session: Session, as_json: bool) -> int:
+def _self_test(session: Session | NetSession, as_json: bool) -> int:
     from .selftest import check
 
     checks = []

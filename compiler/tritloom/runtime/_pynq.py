@@ -156,7 +156,7 @@ def _forget_waiters() -> None:
 def _touch_ips(overlay: Overlay) -> None:
     """Create the kernel's driver while the device is the active one."""
     for path, entry in overlay.ip_dict.items():
-        if entry.get("type") == VLNV:
+        if entry.get("type") in TritloomIP.bindto:
             find_ip(overlay, path)
 
 

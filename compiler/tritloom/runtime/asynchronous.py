@@ -15,43 +15,59 @@ from .errors import TritloomRuntimeError
 from .tokens import Array
 
 if TYPE_CHECKING:
-    from .engine import Engine
     from .generate import Generation, Streamer
 
 T = TypeVar("T")
 
 
-class _Blocking(Protocol):
-    """The session's calls that block."""
+class Turns(Protocol):
+    """What calls take turns on: `lock` is held over a call; setting the event `cancelled` ends its starts."""
 
-    _engine: Engine
+    cancelled: threading.Event | None
+
+    @property
+    def lock(self) -> threading.RLock: ...
+
+
+class _Runs(Protocol):
+    """A session that runs arrays."""
+
+    def _turns(self) -> Turns: ...
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Array]: ...
+
+
+class _Generates(_Runs, Protocol):
+    """A session of a language model."""
 
     def prefill(self, tokens: Iterable[int] | Array, all_logits: bool = False) -> npt.NDArray[np.float32]: ...
 
     def generate(self, prompt: str | Iterable[int], max_new_tokens: int = 64, **options: Any) -> Generation: ...
 
 
-class AsyncCalls:
-    """`await session.run_async(...)` and the like: what the call of the same name without ``_async`` does.
+class AsyncRun:
+    """`await session.run_async(...)`: what `run` does.
 
     Cancelling the task ends the start of the kernel in progress, as a timeout does, and leaves the session
     usable. Several tasks take turns.
     """
 
-    async def run_async(self: _Blocking, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Array]:
-        """See `Session.run`."""
-        return await _in_thread(self._engine, lambda: self.run(output_names, feeds))
+    async def run_async(self: _Runs, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Array]:
+        """See `run`."""
+        return await _in_thread(self._turns(), lambda: self.run(output_names, feeds))
+
+
+class AsyncCalls(AsyncRun):
+    """Likewise for what only language models do."""
 
     async def prefill_async(
-        self: _Blocking, tokens: Iterable[int] | Array, all_logits: bool = False
+        self: _Generates, tokens: Iterable[int] | Array, all_logits: bool = False
     ) -> npt.NDArray[np.float32]:
         """See `Session.prefill`."""
-        return await _in_thread(self._engine, lambda: self.prefill(tokens, all_logits))
+        return await _in_thread(self._turns(), lambda: self.prefill(tokens, all_logits))
 
     async def generate_async(
-        self: _Blocking,
+        self: _Generates,
         prompt: str | Iterable[int],
         max_new_tokens: int = 64,
         streamer: Streamer | None = None,
@@ -59,19 +75,19 @@ class AsyncCalls:
     ) -> Generation:
         """See `Session.generate`; `streamer` is called in the loop's own thread."""
         here = None if streamer is None else _InLoop(asyncio.get_running_loop(), streamer)
-        return await _in_thread(self._engine, lambda: self.generate(prompt, max_new_tokens, streamer=here, **options))
+        return await _in_thread(self._turns(), lambda: self.generate(prompt, max_new_tokens, streamer=here, **options))
 
 
-async def _in_thread(engine: Engine, call: Callable[[], T]) -> T:
+async def _in_thread(turns: Turns, call: Callable[[], T]) -> T:
     cancelled = threading.Event()
 
     def work() -> T:
-        with engine.lock:
-            engine.cancelled = cancelled
+        with turns.lock:
+            turns.cancelled = cancelled
             try:
                 return call()
             finally:
-                engine.cancelled = None
+                turns.cancelled = None
 
     future = asyncio.get_running_loop().run_in_executor(None, work)
     try:

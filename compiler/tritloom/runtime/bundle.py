@@ -60,6 +60,11 @@ class Bundle:
         return self.manifest.model if isinstance(self.manifest.model, NetProgram) else None
 
     @property
+    def files(self) -> set[str]:
+        """Every file that the manifest names."""
+        return set(_expected_files(self.manifest))
+
+    @property
     def hls_files(self) -> Mapping[str, str]:
         """The C++ sources of the kernel: path relative to the bundle -> sha256."""
         return {n: h for n, h in self.manifest.files.items() if n.startswith("hls/")}

@@ -9,7 +9,7 @@ from .errors import BundleError
 from .fields import Fields
 
 _RECOMPILE = "compile the bundle again"
-_BEAT_BYTES = 16
+_BEATS = (4, 8, 16)
 _LARGEST = 2**31
 
 
@@ -66,14 +66,14 @@ def read_net(part: Fields, stated: str, kernel_hash: str) -> NetProgram:
         output=_port(part.fields("output"), ("float32",)),
         stages=part.texts("stages"),
         channels=part.integer("channels", low=1, high=_LARGEST),
-        input_bytes=part.integer("input_bytes", low=_BEAT_BYTES, high=_LARGEST),
-        output_bytes=part.integer("output_bytes", low=_BEAT_BYTES, high=_LARGEST),
+        input_bytes=part.integer("input_bytes", low=1, high=_LARGEST),
+        output_bytes=part.integer("output_bytes", low=1, high=_LARGEST),
         scale=part.numbers("scale"),
         offset=part.numbers("offset"),
         contiguous_bytes=part.integer("contiguous_bytes"),
         cycles_per_frame=0.0 if estimate is None else max(0.0, estimate.number("cycles_per_frame")),
     )
-    _check(program, kernel_hash)
+    _check(program, kernel_hash, part.integer("beat_bytes", low=4, high=16))
     return program
 
 
@@ -85,7 +85,7 @@ def _port(part: Fields, dtypes: tuple[str, ...]) -> NetPort:
     return port
 
 
-def _check(program: NetProgram, kernel_hash: str) -> None:
+def _check(program: NetProgram, kernel_hash: str, beat: int) -> None:
     if program.kernel != kernel_hash:
         raise BundleError(
             f"the net was compiled for kernel {program.kernel[:12]}, the bundle's kernel is {kernel_hash[:12]}",
@@ -94,7 +94,7 @@ def _check(program: NetProgram, kernel_hash: str) -> None:
     size = {"float32": 4, "uint8": 1, "int8": 1}[program.input.dtype]
     needed = {"input_bytes": program.input.size * size, "output_bytes": program.output.size * 4}
     for name, least in needed.items():
-        if getattr(program, name) != -(-least // _BEAT_BYTES) * _BEAT_BYTES:
+        if beat not in _BEATS or getattr(program, name) != -(-least // beat) * beat:
             raise BundleError(f"manifest.json: `program.{name}` is not {least} bytes in whole beats", _RECOMPILE)
     channels = program.channels
     if program.output.size % channels or {len(program.scale), len(program.offset)} != {channels}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .accelerator import Accelerator, Buffer, Wait
+from .asynchronous import AsyncRun, Turns
 from .bundle import Bundle
-from .errors import DeviceError, InputError, KernelError
+from .errors import Cancelled, DeviceError, InputError, KernelError
 from .net_manifest import NetPort, NetProgram
 from .node_arg import NodeArg
 from .overlay import DeviceChoice, choose_kernel
@@ -43,11 +45,14 @@ class NetCounters:
         return self.frames / self.seconds if self.seconds else 0.0
 
 
-class NetSession:
+class NetSession(AsyncRun):
     """A feed-forward net on a device. Use `load` to make one; close it, or use it in a `with` block.
 
-    Calls from several threads take turns.
+    Calls from several threads take turns. See `AsyncRun` for a call to await.
     """
+
+    cancelled: threading.Event | None = None
+    """Ends the starts of the present call when it is set."""
 
     def __init__(
         self, bundle: Bundle, device: DeviceChoice = None, timeout: float | None = None, wait: Wait = "poll"
@@ -75,6 +80,14 @@ class NetSession:
     def label(self) -> str:
         """What a time taken here is: measured on a board, or simulated."""
         return "simulated on the emulated device" if self._kernel.emulated else "measured on board"
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held over a call."""
+        return self._kernel.lock
+
+    def _turns(self) -> Turns:
+        return self
 
     def sensors(self) -> list[Sensor]:
         """Power rails and temperatures of the device, where it has them."""
@@ -142,12 +155,14 @@ class NetSession:
         """One start: the sums, int32 [frames, ...], the cycles and the seconds."""
         if self._closed:
             raise DeviceError("the session is closed", "load the bundle again")
+        if self.cancelled is not None and self.cancelled.is_set():
+            raise Cancelled
         self._kernel.check_loaded()
         self._send(frames)
         began = time.perf_counter()
         try:
             self._kernel.start(self._buffers, {"frames": len(frames)}, self._wait)
-            self._kernel.wait(self._time_limit(len(frames)), self._wait, None)
+            self._kernel.wait(self._time_limit(len(frames)), self._wait, self.cancelled)
             seconds = time.perf_counter() - began
             found = self._kernel.results()
         except KernelError:

@@ -1,7 +1,7 @@
 """A test of a loaded bundle on its device: does it agree with itself, and with the answer that came along?
 
 ``reference.json`` beside the manifest, where it is there, holds what the emulated device computed from the
-same bundle (`tritloom deploy` writes it): the board must give the same logits, bit for bit.
+same bundle (`tritloom deploy` writes it): the board must give the same results, bit for bit.
 """
 
 from __future__ import annotations
@@ -10,19 +10,25 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .bench import random_frames
+from .bundle import Bundle
 from .errors import BundleError
 from .fields import Fields
+from .net_session import NetSession
 from .session import Session
 
 REFERENCE = "reference.json"
 SCHEMA = 1
 _PROMPT = 6
 _GENERATED = 3
+_FRAMES = 5
+_AGAIN = "deploy the bundle again, or delete the file"
+
+AnySession = Session | NetSession
 
 
 @dataclass(frozen=True)
@@ -34,71 +40,75 @@ class Check:
     detail: str
 
 
-def record(session: Session) -> dict[str, Any]:
-    """The answer of a session, to be compared with another device's: tokens, and sha256 of the logits."""
-    session.reset()
-    tokens = _tokens(session)
-    logits = session.prefill(tokens, all_logits=True)
-    session.reset()
-    generated = session.greedy(tokens, _GENERATED)
-    state = session.save_state().words
-    session.reset()
-    return {
-        "schema": SCHEMA,
-        "program": session.bundle.program.hash,
-        "label": session.label,
-        "tokens": tokens,
-        "generated": generated,
-        "logits": [_digest(row) for row in logits],
-        "state": _digest(state),
-    }
+def record(session: AnySession) -> dict[str, Any]:
+    """The answer of a session, to be compared with another device's: sha256 of results, by name."""
+    answer = _net_answer(session) if isinstance(session, NetSession) else _text_answer(session)
+    program = session.bundle.manifest.model.hash
+    return {"schema": SCHEMA, "program": program, "label": session.label, "answer": answer}
 
 
-def check(session: Session) -> Iterator[Check]:
-    """Try a session; its state is reset. Each check comes when it is done.
+def check(session: AnySession) -> Iterator[Check]:
+    """Try a session; a state is reset. Each check comes when it is done.
 
     Raises:
         BundleError: ``reference.json`` is malformed or of another program.
         DeviceError: the kernel failed or timed out.
     """
-    reference = _read(session)
-    found = record(session)
-    yield _alike("prompt equals steps", *_prompt_and_steps(session, found["tokens"]))
-    yield _alike("generation equals steps", *_greedy_and_steps(session, found))
-    again = record(session)
-    yield _alike("twice the same", found, again)
+    reference = _read(session.bundle)
+    found = record(session)["answer"]
+    if isinstance(session, NetSession):
+        yield _alike("frames one by one", found["scores"], _frame_by_frame(session))
+    else:
+        yield _alike("prompt equals steps", found["logits"], _steps(session))
+        yield _alike("generation equals steps", (found["generated"], found["state"]), _stepped(session, found))
+    yield _alike("twice the same", found, record(session)["answer"])
     if reference is None:
         yield Check("known answer", True, f"not compared: the bundle has no {REFERENCE}")
         return
-    keys = ("tokens", "generated", "logits", "state")
-    wrong = [key for key in keys if found[key] != reference[key]]
-    detail = f"differs in {', '.join(wrong)}" if wrong else f"bit for bit what was {reference['label']}"
+    wanted, label = reference
+    wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    detail = f"differs in {', '.join(wrong)}" if wrong else f"bit for bit what was {label}"
     yield Check("known answer", not wrong, detail)
+
+
+def _text_answer(session: Session) -> dict[str, Any]:
     session.reset()
+    logits = session.prefill(_tokens(session), all_logits=True)
+    session.reset()
+    generated = session.greedy(_tokens(session), _GENERATED)
+    state = session.save_state().words
+    session.reset()
+    return {"generated": generated, "logits": [_digest(row) for row in logits], "state": _digest(state)}
 
 
 def _tokens(session: Session) -> list[int]:
     return [(11 * index + 1) % session.vocab for index in range(_PROMPT)]
 
 
-def _prompt_and_steps(session: Session, tokens: list[int]) -> tuple[Any, Any]:
+def _steps(session: Session) -> list[str]:
     session.reset()
-    together = session.prefill(tokens, all_logits=True)
-    session.reset()
-    steps = np.stack([session.step(token) for token in tokens])
-    session.reset()
-    return [_digest(row) for row in together], [_digest(row) for row in steps]
+    return [_digest(session.step(token)) for token in _tokens(session)]
 
 
-def _greedy_and_steps(session: Session, found: dict[str, Any]) -> tuple[Any, Any]:
+def _stepped(session: Session, found: dict[str, Any]) -> tuple[list[int], str]:
     session.reset()
-    row = session.prefill(found["tokens"])
-    stepped = [int(row.argmax())]
-    while len(stepped) < len(found["generated"]):
-        stepped.append(int(session.step(stepped[-1]).argmax()))
+    tokens = [int(session.prefill(_tokens(session)).argmax())]
+    while len(tokens) < len(found["generated"]):
+        tokens.append(int(session.step(tokens[-1]).argmax()))
     state = _digest(session.save_state().words)
     session.reset()
-    return (found["generated"], found["state"]), (stepped, state)
+    return tokens, state
+
+
+def _net_answer(session: NetSession) -> dict[str, Any]:
+    (scores,) = session.run(None, random_frames(session, _FRAMES))
+    return {"scores": [_digest(frame) for frame in scores]}
+
+
+def _frame_by_frame(session: NetSession) -> list[str]:
+    feeds = random_frames(session, _FRAMES)
+    single = ({name: values[i : i + 1] for name, values in feeds.items()} for i in range(_FRAMES))
+    return [_digest(session.run(None, frame)[0][0]) for frame in single]
 
 
 def _alike(name: str, left: Any, right: Any) -> Check:
@@ -109,18 +119,15 @@ def _digest(values: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, np.float32).tobytes()).hexdigest()
 
 
-def _read(session: Session) -> dict[str, Any] | None:
-    path = Path(session.bundle.root) / REFERENCE
+def _read(bundle: Bundle) -> tuple[dict[str, Any], str] | None:
+    """The known answer and what kind of figure it is; None where there is none."""
+    path = bundle.root / REFERENCE
     if not path.exists():
         return None
     try:
         fields = Fields(json.loads(path.read_text(encoding="utf-8")), "", REFERENCE)
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{REFERENCE}: {error}", "deploy the bundle again, or delete the file") from error
-    if fields.integer("schema") != SCHEMA or fields.sha256("program") != session.bundle.program.hash:
-        raise BundleError(f"{REFERENCE} is of another program", "deploy the bundle again, or delete the file")
-    fields.text("label")
-    wanted = {"tokens", "generated", "logits", "state"}
-    if missing := sorted(wanted - fields.raw.keys()):
-        raise BundleError(f"{REFERENCE}: `{missing[0]}` is missing", "deploy the bundle again, or delete the file")
-    return dict(fields.raw)
+        raise BundleError(f"{REFERENCE}: {error}", _AGAIN) from error
+    if fields.integer("schema") != SCHEMA or fields.sha256("program") != bundle.manifest.model.hash:
+        raise BundleError(f"{REFERENCE} is of another program", _AGAIN)
+    return dict(fields.fields("answer").raw), fields.text("label")

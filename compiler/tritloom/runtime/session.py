@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .accelerator import Accelerator, Wait
-from .asynchronous import AsyncCalls
+from .asynchronous import AsyncCalls, Turns
 from .bundle import Bundle
 from .driver import Counters
 from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine
@@ -66,6 +66,9 @@ class Session(AsyncCalls):
     def label(self) -> str:
         """What a time taken here is: measured on a board, or simulated."""
         return "simulated on the emulated device" if self._engine.kernel.emulated else "measured on board"
+
+    def _turns(self) -> Turns:
+        return self._engine
 
     def sensors(self) -> list[Sensor]:
         """Power rails and temperatures of the device, where it has them."""

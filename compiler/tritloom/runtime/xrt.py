@@ -185,11 +185,9 @@ class XrtKernel:
             if cancelled is not None and cancelled.is_set():
                 raise Cancelled
             if time.monotonic() > end:
-                done, stopping, last = self._progress()
                 shown = " ".join(f"{name}={value}" for name, value in self._started[1].items())
                 raise KernelTimeout(
-                    f"the kernel was not done after {timeout:.1f} s\n  {shown}\n"
-                    f"  passes done={done} stopping={stopping} last={last}",
+                    f"the kernel was not done after {timeout:.1f} s\n  {shown}{self._shown_progress()}",
                     "raise the time limit (timeout=...) if the model is that slow; otherwise report these values",
                 )
 
@@ -220,6 +218,8 @@ class XrtKernel:
             KernelError: the kernel ended before its last pass, and nobody had asked it to.
         """
         buffers, scalars = self._started
+        if self._bundle.net is not None:
+            return {"status": 0, "cycles": 0}  # it has no control page
         done, stopping, _ = self._progress()
         greedy = bool(scalars["mode"] & GREEDY) and scalars["N"] > 0
         prompt = -(-scalars["T"] // scalars["B"])
@@ -244,6 +244,12 @@ class XrtKernel:
         out = buffers["tokens_out"]
         out.from_device(0, count * 4)
         return int(out.view(np.uint32, 0, count)[-1]) == scalars["stop_token"]
+
+    def _shown_progress(self) -> str:
+        if self._bundle.net is not None:
+            return ""
+        done, stopping, last = self._progress()
+        return f"\n  passes done={done} stopping={stopping} last={last}"
 
     def _progress(self) -> tuple[int, int, int]:
         """Passes done, whether the kernel ended, the last pass that was streamed."""

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from .loader import list_targets, load_target
-from .model import KernelDefaults, MemoryFacts, PortFacts, Resources, SoftwareFacts, Sources, Target
+from .loader import BOARD_FILE, board_toml, bundle_target, list_targets, load_target
+from .model import (
+    AlveoFacts,
+    KernelDefaults,
+    MemoryFacts,
+    PortFacts,
+    Resources,
+    SoftwareFacts,
+    Sources,
+    Target,
+    ToolFacts,
+)
 
 __all__ = [
+    "BOARD_FILE",
+    "AlveoFacts",
     "KernelDefaults",
     "MemoryFacts",
     "PortFacts",
@@ -13,6 +25,9 @@ __all__ = [
     "SoftwareFacts",
     "Sources",
     "Target",
+    "ToolFacts",
+    "board_toml",
+    "bundle_target",
     "list_targets",
     "load_target",
 ]

@@ -6,13 +6,18 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from ..errors import InputError
 from ..resources import targets_dir
 from .model import Target
+
+BOARD_FILE: Final = "board.toml"
+"""A bundle's copy of its board."""
 
 
 def _plain(name: str) -> str:
@@ -76,6 +81,36 @@ def load_target(name_or_path: str) -> Target:
         InputError: no such board (the nearest names are offered), or an invalid file (the field is named).
     """
     return _read(Path(name_or_path) if _is_path(name_or_path) else _find(name_or_path))
+
+
+def bundle_target(folder: Path) -> Target:
+    """The board that a bundle was compiled for, from the bundle itself: no board is looked up by its name.
+
+    Raises:
+        InputError: the bundle has no board file, or an invalid one.
+    """
+    path = folder / BOARD_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} has no {BOARD_FILE}: it was compiled by another version", "Compile it again.")
+    return _read(path)
+
+
+def board_toml(target: Target) -> str:
+    """A board as text of a board file, which reads back as the same board.
+
+    Strings are written as JSON has them: every JSON string is a TOML basic string (TOML 1.0, section String).
+    """
+    values = target.model_dump(mode="json", exclude_none=True)
+    return "# The board that this bundle was compiled for.\n" + "\n".join(_table(values, ())) + "\n"
+
+
+def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    if path:
+        yield f"\n[{'.'.join(path)}]"
+    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    yield from (f"{key} = {json.dumps(value)}" for key, value in values.items() if key not in tables)
+    for key, value in tables.items():
+        yield from _table(value, (*path, key))
 
 
 def list_targets() -> tuple[Target, ...]:

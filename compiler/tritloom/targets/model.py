@@ -10,9 +10,12 @@ Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-AxiName = Annotated[str, Field(pattern=r"^S_AXI_[A-Z0-9_]+$")]
+PortName = Annotated[str, Field(pattern=r"^(S_AXI_[A-Z0-9_]+|(HBM|DDR)\[[0-9]+(:[0-9]+)?\])$")]
+"""A slave port of a processing system, or a memory bank as `v++` names it: `HBM[3]`, `DDR[0]`, `HBM[28:31]`."""
 Part = Annotated[str, Field(pattern=r"^xc[A-Za-z0-9-]+$")]
 BoardPart = Annotated[str, Field(pattern=r"^[a-z0-9_.-]+:[a-z0-9_.-]+:part0:\*$")]
+Platform = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Slr = Annotated[str, Field(pattern=r"^SLR[0-9]$")]
 
 
 class _Facts(BaseModel):
@@ -20,7 +23,7 @@ class _Facts(BaseModel):
 
 
 class Resources(_Facts):
-    """Programmable logic of the part."""
+    """Programmable logic: of the part; on an Alveo card what the platform leaves in the kernel's region."""
 
     lut: Positive
     ff: Positive
@@ -47,17 +50,22 @@ class MemoryFacts(_Facts):
 
 
 class PortFacts(_Facts):
-    """Ports of the processing system that the kernel can read memory through."""
+    """Ports that the kernel reads and writes memory through."""
 
-    names: tuple[AxiName, ...]
+    kind: Text
+    """What a port is: `HP`, `HBM pseudo-channel`, `DDR4 channel`."""
+    names: tuple[PortName, ...]
     """Weight ports, in the order in which they are taken."""
     count: Positive
-    width: Literal[32, 64, 128]
+    width: Literal[32, 64, 128, 256, 512]
+    """Bits a cycle that a port takes at the kernel's clock."""
+    peak_gb_s: Annotated[float, Field(gt=0)]
+    """10^9 bytes per second that one port can carry at its own highest clock."""
     protocol: Literal["axi3", "axi4"]
     max_burst_beats: Positive
-    shared: tuple[tuple[AxiName, ...], ...]
+    shared: tuple[tuple[PortName, ...], ...]
     """Groups of ports behind one port of the memory controller."""
-    control: AxiName
+    control: PortName
     """Port of the gains, the governor and the io interface."""
 
     @model_validator(mode="after")
@@ -95,14 +103,34 @@ class SoftwareFacts(_Facts):
     python: Text
 
 
+class ToolFacts(_Facts):
+    """What building a bitstream takes."""
+
+    licence: Text
+    """Edition of Vivado, or the licence, that the part needs."""
+
+
+class AlveoFacts(_Facts):
+    """What linking a kernel into a card's platform takes."""
+
+    platform: Platform
+    """Name of the installed platform, `v++ --platform`."""
+    slr: Slr
+    """Super logic region that the kernel is placed in: `resources` are what the platform leaves there."""
+    part: Resources
+    """The whole part, platform included."""
+
+
 class Sources(_Facts):
     """Where the figures come from."""
 
+    part: Text
     resources: Text
     memory: Text
     ports: Text
     clock: Text
     software: Text
+    tools: Text
 
 
 class Target(_Facts):
@@ -112,14 +140,17 @@ class Target(_Facts):
     title: Text
     part: Part
     board_part: BoardPart
-    family: Literal["zynq", "zynqmp"]
+    family: Literal["zynq", "zynqmp", "alveo"]
     clock_mhz: Annotated[float, Field(gt=0, le=1000)]
     resources: Resources
     memory: MemoryFacts
     ports: PortFacts
     kernel: KernelDefaults
     software: SoftwareFacts
+    tools: ToolFacts
     sources: Sources
+    alveo: AlveoFacts | None = None
+    """Alveo cards only."""
 
     @model_validator(mode="after")
     def _kernel_fits_ports(self) -> Target:
@@ -132,11 +163,30 @@ class Target(_Facts):
             )
         return self
 
+    @model_validator(mode="after")
+    def _family_has_its_facts(self) -> Target:
+        card = self.family == "alveo"
+        if card != (self.alveo is not None):
+            raise ValueError(
+                "an Alveo card needs a table [alveo]" if card else "only an Alveo card has a table [alveo]"
+            )
+        banks = [name for name in (*self.ports.names, self.ports.control) if not name.startswith("S_AXI_")]
+        ports = [name for name in (*self.ports.names, self.ports.control) if name.startswith("S_AXI_")]
+        if wrong := ports if card else banks:
+            raise ValueError(f"ports: family '{self.family}' has no {wrong[0]}")
+        return self
+
     @property
     def clock_hz(self) -> float:
         return self.clock_mhz * 1e6
 
     @property
     def delivered_gb_s(self) -> float:
-        """Memory bandwidth expected of long bursts, in 10^9 bytes per second."""
+        """Memory bandwidth expected of long bursts through all ports, in 10^9 bytes per second."""
         return self.memory.peak_gb_s * self.memory.achievable_share
+
+    def delivered_by(self, weight_ports: int) -> float:
+        """The same through the first `weight_ports` of the ports, and the control port where it is another one."""
+        used = self.ports.names[:weight_ports]
+        count = weight_ports if self.ports.control in used else weight_ports + 1
+        return min(self.memory.peak_gb_s, count * self.ports.peak_gb_s) * self.memory.achievable_share

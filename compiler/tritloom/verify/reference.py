@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..errors import InputError
+from ..frontend.steps import step_of
 from ..ir.tern import ModelOp
 from .doubled import doubled
 from .hoisting import hoisted
@@ -198,8 +199,9 @@ _BEHIND_ROUND = frozenset({"Round", "Clip", "Min", "Max", "Cast", "Mul", "Div", 
 
 
 def _read(path: Path, with_weights: bool) -> onnx.ModelProto:
+    """The model, in the form of a step: onnxruntime runs what was compiled."""
     try:
-        return onnx.load(path, load_external_data=with_weights)
+        return step_of(onnx.load(path, load_external_data=with_weights))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", "Give the model with --model.") from error
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:

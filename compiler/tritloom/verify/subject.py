@@ -16,7 +16,7 @@ from ..ir.mlir import ModuleOp
 from ..ir.store import WeightStore
 from ..passes import CompilerContext, PassObserver, default_passes, run_passes
 from ..runtime import Bundle, TritloomRuntimeError
-from ..targets import load_target
+from ..targets import bundle_target
 from .report import Check
 
 
@@ -41,7 +41,7 @@ class Subject:
 
     def lower_module(self, module: ModuleOp, store: WeightStore, observers: Sequence[PassObserver] = ()) -> None:
         """Compile a module for the bundle's kernel, in place."""
-        target = load_target(self.kernel["board"])
+        target = bundle_target(self.bundle.root)
         context = CompilerContext(store=store, target=target, overlay=self.limits)
         run_passes(module, default_passes(), context, observers)
 

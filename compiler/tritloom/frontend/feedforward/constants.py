@@ -22,6 +22,7 @@ from ..ternary import TIE
 
 Array = NDArray[Any]
 
+CHANNELS_LAST: Final = "qonnx.custom_op.channels_last"
 FINN: Final = frozenset({"finn.custom_op.general", "qonnx.custom_op.general"})
 
 
@@ -65,6 +66,20 @@ def rounding_of(node: ir.Node, default: str = "ROUND") -> str:
     """A node's rounding mode, in capitals."""
     mode = node.attributes.get("rounding_mode")
     return (mode.as_string() if mode is not None else default).upper()
+
+
+_GROWING: Final = frozenset({"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "Upsample", "OneHot"})
+"""Operators whose result has a size that an operand states."""
+_LARGEST: Final = 1 << 28
+_MOST_INPUTS: Final = 6
+"""Of what is evaluated here; those that are not given are None."""
+
+
+def _claimed(inputs: list[Array | None]) -> float:
+    """At least as many elements as a growing operator makes: all of its sizes multiplied."""
+    sizes = [np.abs(values.astype(np.float64)) for values in inputs if values is not None and values.size <= 64]
+    stored = max((values.size for values in inputs if values is not None), default=1)
+    return stored * float(np.prod([np.prod(np.maximum(size, 1)) for size in sizes]))
 
 
 class Constants:
@@ -116,14 +131,7 @@ class Constants:
 
     def root(self, value: ir.Value) -> str:
         """Name of the largest initialiser that a constant is computed from."""
-        found, queue, seen = [value], [value], {value}
-        while queue:
-            node = queue.pop().producer()
-            new = [v for v in (node.inputs if node is not None else ()) if v is not None and v not in seen]
-            seen.update(new)
-            queue += new
-            found += new
-        stored = [v for v in found if v in self._graph.constants]
+        stored = [v for v in _behind(value) if v in self._graph.constants]
         largest = max(stored, key=lambda v: self._graph.constants[v].size, default=value)
         return largest.name or value.name or "weight"
 
@@ -149,9 +157,11 @@ class Constants:
         if not node.domain and node.op_type in ("Shape", "Size") and node.inputs[0] not in self._fixed:
             return [self._shape(node)]
         inputs = [None if operand is None else self[operand] for operand in node.inputs]
+        if node.op_type in _GROWING and _claimed(inputs) > _LARGEST:
+            raise ValueError("its result is too large")
         own = _EVALUATED.get((node.domain, node.op_type))
         if own is not None:
-            return [own(node, inputs)]
+            return [own(node, [*inputs, *[None] * (_MOST_INPUTS - len(inputs))])]
         if node.op_type == "Round" and inputs[0] is not None:
             self._count_ties(node, inputs[0])
         return evaluate(node, inputs, self._opset)
@@ -169,11 +179,28 @@ class Constants:
     def _count_ties(self, node: ir.Node, values: Array) -> None:
         """Masters that a mean summed in another order might round otherwise."""
         operand = node.inputs[0]
-        if operand is None or values.size < 2:
+        if operand is None or values.size < 2 or not _holds_mean(operand):
             return
         ties = int(np.count_nonzero(np.abs(np.abs(values.astype(np.float64)) - 0.5) < TIE))
         if ties:
             self.near_ties[self.root(operand)] = ties
+
+
+def _behind(value: ir.Value) -> list[ir.Value]:
+    """A value and all that it is computed from."""
+    found, seen = [value], {value}
+    for current in found:
+        node = current.producer()
+        new = [v for v in (node.inputs if node is not None else ()) if v is not None and v not in seen]
+        seen.update(new)
+        found += new
+    return found
+
+
+def _holds_mean(value: ir.Value) -> bool:
+    """Whether a mean goes into a value."""
+    nodes = (v.producer() for v in _behind(value))
+    return any(node is not None and node.op_type == "ReduceMean" for node in nodes)
 
 
 def _parameter(values: Array, shape: tuple[int, ...], axis: int, block: int) -> Array:
@@ -193,7 +220,7 @@ def _dequantize_linear(node: ir.Node, inputs: list[Array | None]) -> Array:
         raise ValueError("an operand is missing")
     axis, block = int_attribute(node, "axis", 1), int_attribute(node, "block_size", 0)
     wide = codes.astype(np.int32)
-    if len(inputs) > 2 and inputs[2] is not None:
+    if inputs[2] is not None:
         wide = wide - _parameter(inputs[2].astype(np.int32), codes.shape, axis, block)
     return np.asarray(wide.astype(np.float32) * _parameter(scale.astype(np.float32), codes.shape, axis, block))
 
@@ -203,7 +230,7 @@ def _quantize_linear(node: ir.Node, inputs: list[Array | None]) -> Array:
     if values is None or scale is None:
         raise ValueError("an operand is missing")
     dtype = node.outputs[0].dtype
-    zero = inputs[2] if len(inputs) > 2 else None
+    zero = inputs[2]
     if dtype is None:
         dtype = ir.DataType.from_numpy(zero.dtype) if zero is not None else ir.DataType.UINT8
     low, high = integer_limits(dtype)
@@ -229,7 +256,7 @@ def integer_limits(dtype: ir.DataType) -> tuple[int, int]:
 
 def _quant(node: ir.Node, inputs: list[Array | None]) -> Array:
     """qonnx's int_quant, in float32."""
-    values, scale, zero, width = (*inputs, None, None, None)[:4]
+    values, scale, zero, width = inputs[:4]
     if values is None or scale is None or zero is None or width is None or width.size != 1:
         raise ValueError("an operand is missing, or there are several bit widths")
     signed, narrow = int_attribute(node, "signed", 1), int_attribute(node, "narrow", 0)
@@ -239,7 +266,7 @@ def _quant(node: ir.Node, inputs: list[Array | None]) -> Array:
         raise ValueError(f"bit width {width.reshape(-1)[0]} or rounding mode {rounding} is unknown")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         codes = values.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
-    if limits == (-1, 0):
+    if signed and limits[1] == 0:
         codes = np.where(codes >= 0, np.float32(1), np.float32(-1))
     else:
         codes = ROUNDINGS[rounding][1](np.clip(codes, limits[0], limits[1]))
@@ -260,7 +287,7 @@ def _mean(node: ir.Node, inputs: list[Array | None]) -> Array:
         raise ValueError("an operand is missing")
     given = node.attributes.get("axes")
     axes = list(given.as_ints()) if given is not None else None
-    if axes is None and len(inputs) > 1 and inputs[1] is not None:
+    if axes is None and inputs[1] is not None:
         axes = [int(axis) for axis in inputs[1].reshape(-1)]
     if not axes and int_attribute(node, "noop_with_empty_axes", 0):
         return values
@@ -271,7 +298,7 @@ def _mean(node: ir.Node, inputs: list[Array | None]) -> Array:
 
 def _unpacked(node: ir.Node, inputs: list[Array | None]) -> Array:
     """The matrix [K, N] of a MatMulNBits."""
-    packed, step, zero = (*inputs, None)[:3]
+    packed, step, zero = inputs[:3]
     if packed is None or step is None:
         raise ValueError("an operand is missing")
     bits, block, rows, cols = (int_attribute(node, name, 0) for name in ("bits", "block_size", "N", "K"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +17,8 @@ from .forms import Form
 from .rows import Row, exactly
 
 Array = NDArray[Any]
+LARGEST: Final = 1 << 25
+"""Elements of a frame that anything may have."""
 
 
 class Refused(Exception):
@@ -39,6 +41,8 @@ class Net:
     constants: Constants
     batch: int
     """Frames of the ONNX shapes: what the first axis is."""
+    residues: dict[ir.Value, ir.Value]
+    """Straight-through sums `x + (q - x)`, and the q that each stands for."""
     forms: dict[ir.Value, Form] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 

@@ -22,7 +22,9 @@ def rescaled(form: Form, scale: Row, offset: Row = ZERO) -> Form:
     try:
         return form.rescaled(scale, offset)
     except NotRising:
-        raise Refused("it multiplies what a clamp or a maximum gave by a number that is not above 0", _RISING) from None
+        raise Refused(
+            "it multiplies what a rising function or a maximum gave by a number that is not above 0", _RISING
+        ) from None
 
 
 def _operands(net: Net, node: ir.Node) -> tuple[int, int]:
@@ -105,11 +107,10 @@ def batch_norm(net: Net, node: ir.Node) -> Form:
     if int_attribute(node, "training_mode", 0):
         raise Refused("it is in training mode", "export the model in evaluation mode")
     form = net.form(node)
-    axis = -1 if node.domain else 1
     given = [net.constant(node, index) for index in range(1, 5)]
     if any(part is None for part in given):
         raise Refused("a parameter of it is missing", "export the model again")
-    gain, shift, mean, variance = (net.along(part, axis, form) for part in given if part is not None)
+    gain, shift, mean, variance = (net.along(part, 1, form) for part in given if part is not None)
     epsilon = Fraction(float(np.float32(float_attribute(node, "epsilon", 1e-5))))
     if min(variance) + epsilon <= 0:
         raise Refused("its variance is not positive", "the model's statistics are damaged: train it again")

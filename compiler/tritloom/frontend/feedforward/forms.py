@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ...ir.steps import Boundary, StepFunction
 from ...ir.tern import Window
-from .monotone import Passed, Rescale, Rising
-from .rows import ONE, ZERO, Row, at, plus, times
+from .monotone import Clamp, Passed, Rescale, Rising
+from .rows import ZERO, Row, at, plus, times
 from .tensors import Staircase, Tensor
 
 Index = NDArray[np.int64]
@@ -33,7 +33,7 @@ class Term(NamedTuple):
 
 
 class NotRising(ValueError):
-    """A negative factor behind a clamp or a maximum."""
+    """A negative factor behind a maximum or a rising function."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +87,22 @@ class Form:
         """`scale * value + offset`.
 
         Raises:
-            NotRising: a scale is not above 0, behind a clamp or a maximum.
+            NotRising: a scale is not above 0, behind a maximum or another function than a clamp.
         """
         rising = all(factor > 0 for factor in scale)
-        if not self.affine and not rising:
+        if self.pool is not None and not rising:
             raise NotRising
-        if self.stages:
-            if scale == ONE and offset == ZERO:
-                return self
+        clamps = [stage for stage in self.stages if isinstance(stage, Clamp)]
+        if len(clamps) < len(self.stages):
+            if not rising:
+                raise NotRising
             return replace(self, stages=(*self.stages, Rescale(scale, offset)))
+        moved = [clamp.rescaled(scale, offset) for clamp in clamps]
+        if any(clamp is None for clamp in moved):
+            raise NotRising
+        stages = tuple(clamp for clamp in moved if clamp is not None)
         terms = tuple(Term(term.tensor, times(term.scale, scale)) for term in self.terms)
-        return replace(self, terms=terms, offset=plus(times(self.offset, scale), offset))
+        return replace(self, terms=terms, offset=plus(times(self.offset, scale), offset), stages=stages)
 
     def through(self, stage: Rising) -> Form:
         """The value behind a rising function."""

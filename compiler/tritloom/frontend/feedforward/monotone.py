@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from ...ir.steps import Boundary, uniform
-from .rows import Row, at
+from .rows import Row, at, each, plus, times
 
 _DIGITS: Final = 60
 
@@ -61,6 +61,15 @@ class Clamp(Rising):
         if self.low is not None and (place <= at(self.low, channel) if inclusive else place < at(self.low, channel)):
             return True
         return boundary
+
+    def rescaled(self, scale: Row, offset: Row) -> Clamp | None:
+        """The clamp behind the rescale instead of in front of it; None where signs differ and a bound is missing."""
+        low, high = (None if bound is None else plus(times(bound, scale), offset) for bound in (self.low, self.high))
+        if all(factor > 0 for factor in scale):
+            return Clamp(low, high)
+        if all(factor < 0 for factor in scale):
+            return Clamp(high, low)
+        return None if low is None or high is None else Clamp(each(min, low, high), each(max, low, high))
 
 
 def _reaches(value: Fraction, boundary: Boundary) -> bool:

@@ -95,6 +95,23 @@ def move(net: Net, node: ir.Node) -> Form:
     return form.moved(MOVES[node.op_type](node, form.index, net.batch, net.constants)).by(node)
 
 
+def channels_last(read: Callable[[Net, ir.Node], Form]) -> Callable[[Net, ir.Node], Form]:
+    """QONNX's variant of an operator, whose activations are [N, H, W, C]."""
+
+    def moved(net: Net, node: ir.Node) -> Form:
+        form, value = net.form(node), node.inputs[0]
+        if value is None:
+            raise Refused("its operand is missing", "export the model again")
+        net.forms[value] = form.moved(np.moveaxis(form.index, -1, 0))
+        try:
+            result = read(net, node)
+        finally:
+            net.forms[value] = form
+        return result.moved(np.moveaxis(result.index, 0, -1))
+
+    return moved
+
+
 def same(net: Net, node: ir.Node) -> Form:
     """Identity."""
     return net.form(node).by(node)

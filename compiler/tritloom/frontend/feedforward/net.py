@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -14,15 +15,16 @@ from ...ir.mlir import ModuleOp, SSAValue, VerifyException, f32
 from ...ir.store import WeightStore
 from ...ir.tern import PortAttr, ScoresOp, integer_type, tensor_of
 from ..graph import Graph
-from ..problems import refusal_error, shape_text
+from ..problems import NotImported, shape_text
 from ..residues import find_residues
 from .builder import NetBuilder
 from .constants import Constants
 from .context import Net, Refused, Unknown
 from .forms import Form, Term
-from .plain import TWO_WAYS, plain
+from .plain import FEWER_LEVELS, plain, stand_in
 from .ports import Port, input_port
-from .problems import unsupported
+from .problems import SHAPED, unsupported
+from .products import check_weight
 from .rows import ONE, spread
 from .table import READERS
 from .tensors import Emitted, FloatInput, TooManyLevels
@@ -106,7 +108,7 @@ def _begin(graph: Graph, source: ir.Value) -> tuple[Net, Port]:
         low = -128 if source.dtype == ir.DataType.INT8 else 0
         tensor = Emitted(port.shape, name, builder.argument, (low, low + 255))
     forms[source] = Form((Term(tensor, ONE),), port.index)
-    return Net(builder, constants, port.batch, forms), port
+    return Net(builder, constants, port.batch, graph.residues, forms), port
 
 
 def _needed(model: ir.Model, net: Net) -> list[ir.Node]:
@@ -122,31 +124,41 @@ def _needed(model: ir.Model, net: Net) -> list[ir.Node]:
 
 
 def _read(net: Net, node: ir.Node) -> None:
-    """One node: its value, or a refusal."""
+    """One node: its value; or a refusal, and a stand-in where the shape stays."""
     if node.outputs[0] in net.constants:
         return
     reader = READERS.get((node.domain, node.op_type))
-    if reader is None:
-        net.refusals.append(unsupported(node))
+    if (quantised := net.residues.get(node.outputs[0])) in net.forms:
+        net.forms[node.outputs[0]] = net.forms[quantised].by(node)
         return
     try:
-        net.forms[node.outputs[0]] = reader(net, node)
+        if reader is None:
+            net.refusals.append(unsupported(node))
+        else:
+            net.forms[node.outputs[0]] = reader(net, node)
+            return
     except Unknown:
+        with suppress(Refused, ValueError):
+            check_weight(net, node)
         return
     except Refused as refused:
         net.refuse(node, refused.reason, refused.instead)
     except TooManyLevels as error:
-        net.refuse(node, str(error), TWO_WAYS)
+        net.refuse(error.node, str(error), FEWER_LEVELS)
     except InputError as error:
         net.refuse(node, error.message, error.hint)
-    except ValueError as error:
-        net.refuse(node, f"a constant of it cannot be computed: {error}", "fold it away when exporting")
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        net.refuse(node, f"it is malformed: {told}", "check its operands and attributes, and export it again")
+    operand = node.inputs[0] if node.inputs else None
+    if operand in net.forms and node.op_type not in SHAPED and len(node.outputs) == 1:
+        net.forms[node.outputs[0]] = stand_in(net.forms[operand])
 
 
 def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
     scores = [_scores(net, value) for value in model.graph.outputs]
     if net.refusals:
-        raise refusal_error(net.refusals)
+        raise NotImported(net.refusals, [], {})
     found = [score for score in scores if score is not None]
     if not found:
         raise InputError("the model's outputs are constants", "export the model with its input connected")
@@ -181,7 +193,7 @@ def _scores(net: Net, output: ir.Value) -> tuple[SSAValue, PortAttr] | None:
         net.refuse(node, f"as an output: {refused.reason}", refused.instead)
         return None
     except TooManyLevels as error:
-        net.refuse(node, f"as an output: {error}", TWO_WAYS)
+        net.refuse(error.node, str(error), FEWER_LEVELS)
         return None
     value = tensor.value()
     vectors = [

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from ...ir.tern import SumOp
+from ...ir.mlir import Block
+from ...ir.tern import SumOp, integer_type, tensor_of
 from .context import Net, Refused
 from .forms import Form, Term, canonical
 from .monotone import Clamp
@@ -14,6 +15,7 @@ from .rows import ONE, ZERO, Row, each
 from .tensors import Emitted, Largest, Quantised, Tensor, TooManyLevels, Uniform
 
 FLOATS = "its activations are float: no quantiser stands between it and the layer in front of it"
+FEWER_LEVELS = "clamp its codes to at most 8 bits"
 TWO_WAYS = (
     "put a quantiser (Quant, or QuantizeLinear and DequantizeLinear) on its input when training, or quantise the"
     " exported model statically with calibration data"
@@ -65,7 +67,7 @@ def _clamped(net: Net, form: Form) -> Form:
             raise Refused(FLOATS, TWO_WAYS)
         low, high = (_code(bound, scale, form.offset) for bound in (stage.low, stage.high))
         try:
-            tensor = _narrowed(
+            tensor = _at_most(
                 net, tensor, tensor.low if low is None else low, tensor.high if high is None else high, last
             )
             tensor.low  # noqa: B018 - the codes are counted now
@@ -84,10 +86,10 @@ def _code(bound: Row | None, scale: Row, offset: Row) -> int | None:
     return codes[0].numerator
 
 
-def _narrowed(net: Net, tensor: Tensor, low: int, high: int, node: ir.Node) -> Tensor:
+def _at_most(net: Net, tensor: Tensor, low: int, high: int, node: ir.Node) -> Tensor:
     if low <= tensor.low and high >= tensor.high:
         return tensor
-    if isinstance(tensor, Quantised) and (clamped := tensor.clamped(low, high, node)) is not None:
+    if (clamped := narrowed(tensor, low, high, node, "")) is not None:
         return clamped
     low, high = min(max(low, tensor.low), tensor.high - 1), max(min(high, tensor.high), tensor.low + 1)
     return Quantised(net.builder, identity(tensor), Uniform(ONE, ZERO), low, high, "", (node,))
@@ -99,14 +101,37 @@ def narrowed_codes(form: Form, low: Row | None, high: Row | None, node: ir.Node)
         return None
     tensor, scale = form.terms[0]
     bounds = [bound for bound in (low, high) if bound is not None]
-    if not isinstance(tensor, Quantised) or scale != ONE:
+    if scale != ONE:
         return None
     if any(len(bound) > 1 or bound[0].denominator != 1 for bound in bounds):
         return None
-    codes = tensor.clamped(
-        tensor.lowest if low is None else low[0].numerator, tensor.highest if high is None else high[0].numerator, node
-    )
+    first, last = (None if bound is None else bound[0].numerator for bound in (low, high))
+    codes = narrowed(tensor, first, last, node, node.outputs[0].name or "")
     return replace(form, terms=(Term(codes, ONE),)) if codes is not None else None
+
+
+def narrowed(tensor: Tensor, low: int | None, high: int | None, node: ir.Node, name: str) -> Tensor | None:
+    """Clamped codes of a quantiser, also behind a maximum; None where there is none, or a bound is no code.
+
+    `name` is the ONNX tensor that holds them.
+    """
+    if isinstance(tensor, Quantised):
+        low, high = tensor.lowest if low is None else low, tensor.highest if high is None else high
+        return tensor.clamped(low, high, node, name)
+    if isinstance(tensor, Largest):
+        operand = narrowed(tensor.operand, low, high, node, "")
+        return replace(tensor, operand=operand, tensor=name) if operand is not None else None
+    return None
+
+
+def stand_in(form: Form) -> Form:
+    """Codes in the place of what was refused, so that what is behind it is looked at too; nothing is made of them."""
+    tensor = form.terms[0].tensor
+    shape = form.shape
+    if form.pool is not None:
+        shape = (*form.pool.output_size(shape[0], shape[1]), shape[2])
+    value = Block(arg_types=[tensor_of(shape, integer_type(8, signed=False))]).args[0]
+    return Form((Term(Emitted(shape, tensor.label, value, (0, 1)), ONE),), form.index)
 
 
 def identity(tensor: Tensor) -> Form:

@@ -5,6 +5,7 @@ The first layer with windows decides: the input lies in memory so that the layer
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Final
@@ -15,8 +16,8 @@ import onnx_ir as ir
 from ...errors import InputError
 from ..graph import Graph
 from ..problems import shape_text
-from .constants import Constants
-from .context import Refused
+from .constants import CHANNELS_LAST, Constants
+from .context import LARGEST, Refused
 from .forms import Index
 from .movement import MOVES
 
@@ -58,6 +59,11 @@ def input_port(graph: Graph, source: ir.Value, constants: Constants) -> Port:
             f"input '{source.name}' has shape {shape_text(source)}",
             "it needs a batch axis and fixed sizes behind it: [N, K], [N, C, L] or [N, C, H, W]",
         )
+    if math.prod(dim for dim in dims[1:] if isinstance(dim, int)) > LARGEST:
+        raise InputError(
+            f"input '{source.name}' {shape_text(source)} has more than {LARGEST:,} elements a frame",
+            "no board takes images of that size: check the exported shape",
+        )
     batch = int(dims[0]) if isinstance(dims[0], int) and dims[0] > 0 else 1
     frame = tuple(int(dim) for dim in dims[1:] if isinstance(dim, int))
     axes, shape = _layout(graph, source, constants, batch, frame)
@@ -95,7 +101,7 @@ def _first_image(
         if value is None:
             continue
         if node.op_type in _IMAGES and value.ndim in (2, 3):
-            return value
+            return np.moveaxis(value, -1, 0) if node.domain == CHANNELS_LAST else value
         if node.op_type in ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"):
             return None
         move = MOVES.get(node.op_type)

@@ -14,7 +14,8 @@ _ENDS: Final = (
 )
 _DYNAMIC: Final = (
     "it computes a scale from each input: an integer net has static scales only",
-    "quantise statically, with calibration data; a language model's step takes an integer token input instead",
+    "quantise statically, with calibration data; a language model's step takes an integer token input instead"
+    " (feed a vector as the row of a table that the token picks: Gather(rows, token))",
 )
 _CURVE: Final = (
     "it is no rising function, or computed on floats only",
@@ -40,10 +41,24 @@ _ADVICE: Final = {
     **dict.fromkeys(
         ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LRN"), _NORM
     ),
-    **dict.fromkeys(("Slice", "Split", "Gather", "Pad", "Tile", "Expand", "DepthToSpace", "Resize"), _MOVES),
+    **dict.fromkeys(("Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace", "Resize"), _MOVES),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), _RECURRENT),
+    "Pad": (
+        "padding stands outside of a convolution or pooling",
+        "give the padding to that node: its pads or auto_pad",
+    ),
     "ConvTranspose": ("transposed convolutions are not supported", "use a convolution, or move it out of the model"),
 }
+
+
+SHAPED: Final = frozenset(
+    {"Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"}
+    | {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "ReduceMean", "ReduceMax", "ReduceSum"}
+    | {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "ArgMax", "TopK"}
+    | {"Slice", "Split", "Gather", "Pad", "Tile", "Expand", "DepthToSpace", "SpaceToDepth", "Resize"}
+    | {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+)
+"""Operators whose result has another shape than their operand."""
 
 
 def unsupported(node: ir.Node) -> Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,17 +16,18 @@ from ...ir.tern import Conv2dOp, DenseOp, Window, integer_for, is_signed, range_
 from ..constants import Constant
 from ..graph import float_attribute, input_at, int_attribute
 from ..ternary import TernarySource
+from .constants import CHANNELS_LAST
 from .context import Array, Net, Refused
 from .forms import Form, Term, canonical
-from .plain import FLOATS, TWO_WAYS, plain
+from .plain import FEWER_LEVELS, FLOATS, TWO_WAYS, plain, stand_in
 from .rows import ONE, Row, at, exactly, row, times
-from .tensors import Emitted, Tensor
+from .tensors import Emitted, Tensor, TooManyLevels
 from .windows import window_of
 
 Trits = NDArray[np.int8]
 _WIDEST_OPERAND = 16
 POINT = Window([1, 1], [1, 1], [0, 0, 0, 0], [1, 1])
-_NOT_TERNARY = "export the quantised weights (-1, 0, +1 and a scale): every layer's weights must be ternary"
+_WEIGHT_AT = {"Conv": 1, "Gemm": 1, "MatMul": 1}
 
 
 @dataclass(frozen=True)
@@ -41,37 +42,50 @@ class Weight:
 def weight_of(net: Net, node: ir.Node, index: int, zero: Array | None = None, outputs_last: bool = False) -> Weight:
     """The constant operand `index` as trits and scales; its filters lie along its last axis if `outputs_last`.
 
+    One that is not ternary is noted as a problem, and zeros take its place.
+
     Raises:
-        Refused: it is computed at run time, or not ternary.
+        Refused: it is computed at run time, or has no value.
     """
     value = input_at(node, index)
     if value is None or value not in net.constants:
         raise Refused("both of its operands are computed at run time", "one operand of a product is a constant weight")
-    try:
-        stored = net.constants[value]
-    except ValueError as error:
-        raise Refused(f"its weight cannot be computed: {error}", "store the weight as a constant") from None
+    stored = net.constants[value]
     values: Array = np.asarray(stored) if zero is None else stored.astype(np.int32) - zero.astype(np.int32)
+    if values.ndim < 2:
+        raise Refused(f"its weight has shape {list(values.shape)}", "a weight has filters and their inputs")
     values = np.moveaxis(values, -1, 0) if outputs_last else values
     name = net.constants.root(value)
     flat = values.reshape(len(values), -1)
-    dtype = ir.DataType.from_numpy(flat.dtype)
+    constant = Constant(name, stored.shape, ir.DataType.from_numpy(flat.dtype), lambda: flat)
     try:
-        trits, scale = TernarySource(Constant(name, stored.shape, dtype, lambda: flat), False).read()
+        trits, scale = TernarySource(constant, False).read()
     except InputError as error:
-        raise Refused(
-            f"its weight is not ternary\n    {error.message.replace(chr(10), chr(10) + '  ')}",
-            error.hint or _NOT_TERNARY,
-        ) from None
+        net.refuse(node, error.message.replace("\n", "\n    "), error.hint)
+        trits, scale = np.zeros(flat.shape, np.int8), 1.0
     return Weight(trits.reshape(values.shape), exactly(np.asarray(scale)), name)
 
 
+def check_weight(net: Net, node: ir.Node) -> None:
+    """Note the problems of a weight whose layer cannot be read."""
+    if node.op_type in _WEIGHT_AT and not node.domain:
+        weight_of(net, node, _WEIGHT_AT[node.op_type], outputs_last="MatMul" in node.op_type)
+
+
 def _operand(net: Net, form: Form, node: ir.Node) -> tuple[Tensor, Row, Row, Form]:
-    form = plain(net, form, node)
-    tensor, scale = form.terms[0]
-    if tensor.element.width.data > _WIDEST_OPERAND:
-        raise Refused(FLOATS, TWO_WAYS)
-    return tensor, scale, form.offset, form
+    """The codes that a layer takes. Floats are noted as a problem, and the layer goes on without them."""
+    try:
+        found = plain(net, form, node)
+        if found.terms[0].tensor.element.width.data > _WIDEST_OPERAND:
+            raise Refused(FLOATS, TWO_WAYS)
+    except Refused as refused:
+        net.refuse(node, refused.reason, refused.instead)
+        found = stand_in(form)
+    except TooManyLevels as error:
+        net.refuse(error.node, str(error), FEWER_LEVELS)
+        found = stand_in(form)
+    tensor, scale = found.terms[0]
+    return tensor, scale, found.offset, found
 
 
 def dense(net: Net, node: ir.Node, form: Form, weight: Weight) -> Form:
@@ -218,8 +232,11 @@ def with_bias(net: Net, node: ir.Node, index: int, form: Form, factor: float = 1
 
 
 def read_conv(net: Net, node: ir.Node) -> Form:
-    """Conv."""
-    form = conv(net, node, net.form(node), weight_of(net, node, 1))
+    """Conv; QONNX's channels-last variant has its filters as [kh, kw, C] too."""
+    form, weight = net.form(node), weight_of(net, node, 1)
+    if node.domain == CHANNELS_LAST:
+        weight = replace(weight, trits=np.moveaxis(weight.trits, -1, 1))
+    form = conv(net, node, form, weight)
     return with_bias(net, node, 2, form)
 
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..contrib import MICROSOFT, QONNX
 from . import elementwise, integer, joining, movement, pooling, products, quantisers
-from .constants import FINN
+from .constants import CHANNELS_LAST, FINN
 from .context import Net
 from .forms import Form
 
@@ -64,7 +64,9 @@ READERS: Final[dict[tuple[str, str], Reader]] = {
     **{(domain, "BipolarQuant"): quantisers.bipolar for domain in QONNX},
     **{(domain, "Trunc"): quantisers.trunc for domain in QONNX},
     **{(domain, "MultiThreshold"): quantisers.multi_threshold for domain in FINN},
+    **{(CHANNELS_LAST, op): movement.channels_last(_STANDARD[op]) for op in ("Conv", "MaxPool", "BatchNormalization")},
     (MICROSOFT, "QuantizeLinear"): quantisers.quantize_linear,
     (MICROSOFT, "DequantizeLinear"): quantisers.dequantize_linear,
     (MICROSOFT, "DynamicQuantizeMatMul"): integer.dynamic,
+    (MICROSOFT, "MatMulIntegerToFloat"): integer.dynamic,
 }

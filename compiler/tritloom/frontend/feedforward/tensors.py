@@ -24,7 +24,11 @@ MOST_LEVELS = 255
 
 
 class TooManyLevels(ValueError):
-    """A quantiser of more than 256 codes."""
+    """A quantiser of more than 256 codes, made by `node`."""
+
+    def __init__(self, node: ir.Node, low: int, high: int) -> None:
+        super().__init__(f"its codes, {low} to {high}, have more than 8 bits")
+        self.node = node
 
 
 class Tensor(ABC):
@@ -170,22 +174,21 @@ class Quantised(Tensor):
     def high(self) -> int:
         return self.function.high
 
-    def clamped(self, low: int, high: int, node: ir.Node) -> Quantised | None:
+    def clamped(self, low: int, high: int, node: ir.Node, name: str) -> Quantised | None:
         """The same codes, clamped further; None where the bounds are no codes, or leave only one."""
         step = self.staircase.step
         low, high = max(low, self.lowest), min(high, self.highest)
         low, high = min(low, self.highest), max(high, self.lowest)
-        tensor = node.outputs[0].name or ""
         if (low - self.lowest) % step or (high - self.lowest) % step or high <= low:
             return None
-        return replace(self, lowest=low, highest=high, tensor=tensor, nodes=(*self.nodes, node))
+        return replace(self, lowest=low, highest=high, tensor=name, nodes=(*self.nodes, node))
 
     @cached_property
     def function(self) -> StepFunction:
         """The step function over the tensors of the source; codes that no operand reaches are left out."""
         step = self.staircase.step
         if (self.highest - self.lowest) // step > MOST_LEVELS:
-            raise TooManyLevels(f"its codes, {self.lowest} to {self.highest}, have more than 8 bits")
+            raise TooManyLevels(self.nodes[0], self.lowest, self.highest)
         return self.source.steps(self.staircase.rows(self.lowest, self.highest), self.lowest, step)
 
     def value(self) -> SSAValue:

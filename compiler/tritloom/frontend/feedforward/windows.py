@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import onnx_ir as ir
 
 from ...ir.tern import Window
 from ..graph import int_attribute
-from .context import Refused
+from .context import LARGEST, Refused
 
 
 def _ints(node: ir.Node, name: str, count: int, default: int) -> list[int]:
@@ -48,6 +49,10 @@ def window_of(node: ir.Node, size: tuple[int, int], kernel: Sequence[int] | None
         raise Refused(
             f"its window {window.extent(0)} x {window.extent(1)} is larger than its operand {size[0]} x {size[1]}",
             "check kernel, dilations and padding",
+        )
+    if math.prod(window.output_size(*size)) > LARGEST or window.taps > LARGEST:
+        raise Refused(
+            f"its pads {window.pads} or its kernel {window.kernel} are absurd", "check the exported attributes"
         )
     return window
 

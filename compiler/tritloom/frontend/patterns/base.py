@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -15,6 +16,7 @@ from ..problems import Refusal
 
 if TYPE_CHECKING:
     from ..emitter import Emitter
+    from ..facts import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,19 @@ class Match(ABC):
     inputs: tuple[ir.Value, ...]
     nodes: tuple[ir.Node, ...]
     """The main ONNX nodes, for the location."""
+
+    def large(self, facts: Facts) -> Sequence[Future[Any]]:
+        """Its large constants, being read."""
+        return ()
+
+    def check(self, graph: Graph, facts: Facts) -> None:
+        """Wait for its large constants.
+
+        Raises:
+            InputError: what is wrong with them.
+        """
+        for reading in self.large(facts):
+            reading.result()
 
     @abstractmethod
     def emit(self, emitter: Emitter, operands: Sequence[SSAValue]) -> SSAValue:

@@ -13,7 +13,7 @@ from typing import Final
 import onnx_ir as ir
 
 from ...ir.mlir import SSAValue
-from ...ir.tern import BINARY, BinaryOp, DivOp, MaxOp, MinOp, MulOp, ReluOp, SigmoidOp, SiluOp, SqrtOp
+from ...ir.tern import BINARY, BinaryOp, DivOp, MaxOp, MinOp, MulOp, ReluOp, SigmoidOp, SiluOp, SqrtOp, SubOp
 from ..emitter import Emitter
 from ..graph import Graph, float_attribute
 from ..problems import Refusal
@@ -29,9 +29,16 @@ def _negated(e: Emitter, x: SSAValue, n: int) -> SSAValue:
     return e.value(MulOp(x, e.fill(-1.0, n)))
 
 
+def _tanh(e: Emitter, x: SSAValue, n: int) -> SSAValue:
+    """2 * sigmoid(2x) - 1: within 1e-6 of 1, though of small results the last places are lost."""
+    twice = e.fill(2.0, n)
+    return e.value(SubOp(e.value(MulOp(e.value(SigmoidOp(e.value(MulOp(x, twice)))), twice)), e.fill(1.0, n)))
+
+
 _UNARY: Final[dict[str, Unary]] = {
     "Sigmoid": lambda e, x, n: e.value(SigmoidOp(x)),
     "Sqrt": lambda e, x, n: e.value(SqrtOp(x)),
+    "Tanh": _tanh,
     "Relu": lambda e, x, n: e.value(ReluOp(x)),
     "Neg": _negated,
     "Reciprocal": lambda e, x, n: e.value(DivOp(e.fill(1.0, n), x)),

@@ -6,7 +6,9 @@ Written by torch.onnx.export (dynamo and legacy) for nn.Embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 
@@ -14,6 +16,7 @@ from ...ir.mlir import SSAValue
 from ...ir.tern import EmbeddingOp
 from ..constants import Constant
 from ..emitter import Emitter
+from ..facts import Facts
 from ..graph import Graph, int_attribute
 from ..problems import Refusal
 from .base import Match
@@ -24,6 +27,9 @@ _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 @dataclass(frozen=True, eq=False)
 class EmbeddingMatch(Match):
     table: Constant
+
+    def large(self, facts: Facts) -> Sequence[Future[Any]]:
+        return (facts.ask_table(self.table),)
 
     def emit(self, emitter: Emitter, operands: Sequence[SSAValue]) -> SSAValue:
         op = EmbeddingOp(emitter.token, emitter.table(self.table), self.table.shape[1])
@@ -60,4 +66,5 @@ def match(graph: Graph, value: ir.Value) -> EmbeddingMatch | Refusal | None:
         )
     if value.dtype != ir.DataType.FLOAT:
         return Refusal(gather, "its result is not float32", "cast the embedding to float32 before using it")
-    return EmbeddingMatch(value, (), (gather,), constant)
+    nodes = (gather,) if (outer := value.producer()) is None or outer is gather else (gather, outer)
+    return EmbeddingMatch(value, (), nodes, constant)

@@ -9,7 +9,9 @@ behind a rescale of scale 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -20,10 +22,11 @@ from ...ir.tern import AddOp, DequantizeOp, DotOp, MulOp, QuantizeAbsmaxOp
 from ..constants import Constant, constant_from
 from ..emitter import Emitter
 from ..encodings import Dequantized, Grid
+from ..facts import Fact, Facts
 from ..graph import Graph, float_attribute, input_at, int_attribute
 from ..problems import Refusal, node_label
 from ..scalars import PRODUCTS, Factor, factors_in_front
-from ..ternary import Scale, TernarySource
+from ..ternary import TernarySource
 from . import quantizer
 from .base import Match
 from .ternary_weight import Found, Matrix, scale_of_base, ternary_matrix
@@ -50,22 +53,34 @@ class Product:
 
 @dataclass(frozen=True, eq=False)
 class LinearMatch(Match):
-    source: TernarySource
-    scale: float
-    row_scales: Constant | None
-    digest: str
-    sums: ir.Value | None
-    bias: Constant | None
+    product: Product
+    factor: Factor
+    """All that multiplies the codes' sums: A, and constants."""
+    root: ir.Value
+    """The product's own output."""
+
+    @property
+    def source(self) -> TernarySource:
+        return self.product.matrix.source
+
+    def large(self, facts: Facts) -> Sequence[Future[Any]]:
+        return (facts.ask_weight(self.source),)
+
+    def check(self, graph: Graph, facts: Facts) -> None:
+        _scales(graph, self.product, self.factor, facts.ask_weight(self.source).result())
 
     def emit(self, emitter: Emitter, operands: Sequence[SSAValue]) -> SSAValue:
         (codes,) = operands
-        weight = emitter.weight(self.source, self.scale, self.digest)
-        acc = emitter.value(DotOp(codes, weight, self.source.rows), self.sums)
-        result = emitter.value(DequantizeOp(acc, scale_of(codes), self.scale))
-        if self.row_scales is not None:
-            result = emitter.value(MulOp(result, emitter.load(self.row_scales)))
-        if self.bias is not None:
-            result = emitter.value(AddOp(result, emitter.load(self.bias)))
+        fact = emitter.facts.ask_weight(self.source).result()
+        scale, row_scales = _scales(emitter.graph, self.product, self.factor, fact)
+        sums = self.root if self.product.raw and np.ndim(fact.scale) == 0 and fact.scale == 1.0 else None
+        weight = emitter.weight(self.source, scale)
+        acc = emitter.value(DotOp(codes, weight, self.source.rows), sums)
+        result = emitter.value(DequantizeOp(acc, scale_of(codes), scale))
+        if row_scales is not None:
+            result = emitter.value(MulOp(result, emitter.load(row_scales)))
+        if self.product.bias is not None:
+            result = emitter.value(AddOp(result, emitter.load(self.product.bias)))
         emitter.name(result, self.value)
         return result
 
@@ -136,7 +151,7 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
         return Refusal(node, "its weights are computed in a way that is not recognised", _WEIGHTS_INSTEAD)
     if codes is None:
         reason = "its activations are float: no absmax quantiser is in front of it"
-        return Refusal(node, reason, _INSTEAD, blames=inner)
+        return Refusal(node, reason, f"{_INSTEAD}; or let --quantise-activations do so", blames=inner)
     if matrix.source.cols > _LONGEST_SUM:
         return Refusal(node, f"{matrix.source.cols} inputs overflow an exact sum (at most {_LONGEST_SUM})", "split it")
     if isinstance(bias := _bias(graph, node), Refusal):
@@ -159,19 +174,18 @@ def _rescaled(graph: Graph, product: Product, factor: Factor) -> bool:
     return power == 1
 
 
-def _scales(graph: Graph, product: Product, factor: Factor, stored: Scale) -> tuple[float, Constant | None]:
+def _scales(graph: Graph, product: Product, factor: Factor, fact: Fact) -> tuple[float, Constant | None]:
     """beta, what the trits are worth: one, or 1 and one for each row. In float64, rounded to float32 once."""
     source = product.matrix.source
-    whole = np.asarray(np.float64(factor.coefficient) * quantizer.LEVELS * stored)
+    whole = np.asarray(np.float64(factor.coefficient) * quantizer.LEVELS * fact.scale)
     for base, power in factor.powers.items():
         if (values := scale_of_base(graph, base)) is not None:
             whole = whole * (values if values.size > 1 else values[0]) ** float(power)
     with np.errstate(over="ignore"):
         rows = np.broadcast_to(whole, source.rows).astype(np.float32) if whole.ndim else whole.astype(np.float32)[None]
     if whole.ndim:
-        used = source.used_rows()
-        rows = np.where(used, rows, np.float32(1.0))
-        equal = np.unique(rows[used])
+        rows = np.where(fact.used_rows, rows, np.float32(1.0))
+        equal = np.unique(rows[fact.used_rows])
         rows = equal if equal.size == 1 else rows
     for scale in (rows.min(), rows.max()):
         if not 0.0 < scale < np.inf:
@@ -205,17 +219,15 @@ def match(graph: Graph, value: ir.Value) -> LinearMatch | Refusal | None:
     whole = outside.times(product.factor)
     if not _rescaled(graph, product, whole):
         return _unscaled(node) if at_root else None
-    source = product.matrix.source
-    stored, digest = graph.ternary_facts(source)
-    scale, row_scales = _scales(graph, product, whole, stored)
+    found = LinearMatch(value, (product.codes.value,), _nodes(node, value), product, whole, root)
+    if whole.coefficient == 0.0:  # nothing can be divided by it below; `check` refuses it
+        return found
     inner = [level for level, _ in levels[1:] if _rescaled(graph, product, _inside(levels, level, product))]
     if not all(graph.single_use(level) for level in inner):
         return None
     if product.bias is not None and root is not value:
         return Refusal(node, "its bias is added before the rescale", "add the bias behind the rescale, in an Add")
-    sums = root if product.raw and np.ndim(stored) == 0 and stored == 1.0 else None
-    codes = (product.codes.value,)
-    return LinearMatch(value, codes, _nodes(node, value), source, scale, row_scales, digest, sums, product.bias)
+    return found
 
 
 def _inside(levels: list[tuple[ir.Value, Factor]], level: ir.Value, product: Product) -> Factor:

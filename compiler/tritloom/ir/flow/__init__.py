@@ -2,6 +2,7 @@
 
 from ..mlir import Dialect
 from .ops import (
+    BEATS,
     AddOp,
     ConcatOp,
     ForkOp,
@@ -41,6 +42,7 @@ Flow = Dialect(
 )
 
 __all__ = [
+    "BEATS",
     "AddOp",
     "ConcatOp",
     "Flow",

@@ -70,6 +70,16 @@ def _lanes_divide_channels(op: Stage, *values: SSAValue) -> None:
             raise VerifyException(f"{op.name}: {stream.lanes.data} lanes do not divide {channels_of(stream)} channels")
 
 
+WIDEST_BEAT = 128
+BEATS = (32, 64, WIDEST_BEAT)
+"""Widths of the memory port that a design can have."""
+
+
+def _whole_bytes(op: Stage, beat_bits: IntegerAttr) -> None:
+    if beat_bits.value.data not in BEATS:
+        raise VerifyException(f"{op.name}: beats have {', '.join(map(str, BEATS))} bits, not {beat_bits.value.data}")
+
+
 def _words_of_windows(op: Stage, operand: SSAValue) -> None:
     """Windows with channels first keep their folds: other lanes would be another order."""
     value: SSAValue = operand
@@ -81,38 +91,48 @@ def _words_of_windows(op: Stage, operand: SSAValue) -> None:
 
 @irdl_op_definition
 class LoadOp(Stage):
-    """An input of the net, read from memory."""
+    """An input of the net, read from memory in beats of `beat_bits`."""
 
     name = "flow.load"
     operand = operand_def(TensorType)
+    beat_bits = prop_def(IntegerAttr)
     result = result_def(StreamType)
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format: ClassVar[str] = "$operand attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(self, operand: SSAValue) -> None:
-        super().__init__(operands=[operand], result_types=[StreamType.of(operand.type)])
+        beat_bits = IntegerAttr(WIDEST_BEAT, i64)
+        super().__init__(
+            operands=[operand], properties={"beat_bits": beat_bits}, result_types=[StreamType.of(operand.type)]
+        )
 
     def verify_(self) -> None:
+        _whole_bytes(self, self.beat_bits)
         if stream_of(self.result).tensor != self.operand.type:
             raise VerifyException("flow.load: the stream carries another tensor")
 
 
 @irdl_op_definition
 class StoreOp(Stage):
-    """An output of the net, written to memory."""
+    """An output of the net, written to memory in beats of `beat_bits`."""
 
     name = "flow.store"
     operand = operand_def(StreamType)
+    beat_bits = prop_def(IntegerAttr)
     result = result_def(TensorType)
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format: ClassVar[str] = "$operand attr-dict `:` type($operand) `->` type($result)"
 
     def __init__(self, operand: SSAValue) -> None:
-        super().__init__(operands=[operand], result_types=[stream_of(operand).tensor])
+        beat_bits = IntegerAttr(WIDEST_BEAT, i64)
+        super().__init__(
+            operands=[operand], properties={"beat_bits": beat_bits}, result_types=[stream_of(operand).tensor]
+        )
 
     def verify_(self) -> None:
+        _whole_bytes(self, self.beat_bits)
         if stream_of(self.operand).tensor != self.result.type:
             raise VerifyException("flow.store: the stream carries another tensor")
 
@@ -302,6 +322,7 @@ class VvauOp(Stage):
     def verify_(self) -> None:
         _same_lanes(self)
         _lanes_divide_channels(self, self.result)
+        _words_of_windows(self, self.operand)
         found, result = weight(self, self.weight), stream_of(self.result)
         if (
             found.rows.value.data != channels_of(result)

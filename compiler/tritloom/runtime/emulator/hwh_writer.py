@@ -83,7 +83,7 @@ def _clock_parameters(family: str, mhz: float) -> dict[str, object]:
     found: dict[str, object] = {}
     divisor = max(1, min(63, round(_PLL_MHZ[family] / mhz)))
     for clock in range(4):
-        if family == "zynqmp":
+        if family != "zynq":
             reference = f"PSU__CRL_APB__PL{clock}_REF_CTRL__"
             found[f"PSU__FPGA_PL{clock}_ENABLE"] = int(clock == 0)
             found |= {reference + "DIVISOR0": divisor, reference + "DIVISOR1": 1}
@@ -106,7 +106,7 @@ def _range(instance: str, bus: str, base: int, master: str) -> str:
 
 
 def _document(kernel: Kernel) -> str:
-    ps, version, master, irq, base, arch = _PS[kernel.family]
+    ps, version, master, irq, base, arch = _PS["zynq" if kernel.family == "zynq" else "zynqmp"]  # a card's kernel, too
     parameters = "".join(
         f'<PARAMETER NAME="{name}" VALUE="{value}"/>'
         for name, value in _clock_parameters(kernel.family, kernel.clock_mhz).items()

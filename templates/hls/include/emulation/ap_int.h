@@ -1,6 +1,7 @@
 // Integers of any width for a host compiler: the few operations of ap_int and ap_uint that the
 // kernels use. Up to 64 bits a value is one native integer; wider ones, which serve as memory
-// words, are little-endian limbs.
+// words, are little-endian limbs. A word takes as much memory as the kernels' ports see: 32 bits
+// four bytes.
 #ifndef TRITLOOM_EMULATION_AP_INT_H
 #define TRITLOOM_EMULATION_AP_INT_H
 
@@ -25,8 +26,22 @@ class ap_int {
   int64_t value_;
 };
 
+namespace emulation {
+
+template <bool NARROW>
+struct LimbOf {
+  typedef uint64_t type;
+};
+template <>
+struct LimbOf<true> {
+  typedef uint32_t type;
+};
+
+}  // namespace emulation
+
 template <int W>
 class ap_uint {
+  typedef typename emulation::LimbOf<(W <= 32)>::type Limb;
   static constexpr int LIMBS = (W + 63) / 64;
 
  public:
@@ -68,7 +83,7 @@ class ap_uint {
   ap_uint() = default;
   ap_uint(uint64_t value) {
     for (int i = 0; i < LIMBS; ++i) limb_[i] = 0;
-    limb_[0] = W < 64 ? value & mask(W) : value;
+    limb_[0] = static_cast<Limb>(W < 64 ? value & mask(W) : value);
   }
   ap_uint(const ap_uint&) = default;
   ap_uint& operator=(const ap_uint&) = default;
@@ -102,8 +117,8 @@ class ap_uint {
     const int width = high - low + 1;
     const int at = low / 64;
     const int shift = low % 64;
-    uint64_t value = limb_[at] >> shift;
-    if (shift != 0 && shift + width > 64) value |= limb_[at + 1] << (64 - shift);
+    uint64_t value = static_cast<uint64_t>(limb_[at]) >> shift;
+    if (shift != 0 && shift + width > 64) value |= uint64_t(limb_[at + 1]) << (64 - shift);
     return value & mask(width);
   }
 
@@ -111,10 +126,11 @@ class ap_uint {
     const uint64_t bits = mask(high - low + 1);
     const int at = low / 64;
     const int shift = low % 64;
-    limb_[at] = (limb_[at] & ~(bits << shift)) | ((value & bits) << shift);
+    limb_[at] = static_cast<Limb>((limb_[at] & ~(bits << shift)) | ((value & bits) << shift));
     if (shift != 0 && shift + (high - low + 1) > 64) {
       const int rest = 64 - shift;
-      limb_[at + 1] = (limb_[at + 1] & ~(bits >> rest)) | ((value & bits) >> rest);
+      limb_[at + 1] =
+          static_cast<Limb>((limb_[at + 1] & ~(bits >> rest)) | ((value & bits) >> rest));
     }
   }
 
@@ -128,7 +144,7 @@ class ap_uint {
     return out;
   }
 
-  uint64_t limb_[LIMBS];
+  Limb limb_[LIMBS];
 };
 
 #endif

@@ -16,8 +16,8 @@ struct tritloom_flow_call {
   uint32_t stages;  // room in it
 };
 
-int tritloom_flow_emulate(struct tritloom_flow_call* call);
-const char* tritloom_flow_emulate_error(void);
+__attribute__((visibility("default"))) int tritloom_flow_emulate(struct tritloom_flow_call* call);
+__attribute__((visibility("default"))) const char* tritloom_flow_emulate_error(void);
 }
 
 #endif

@@ -10,7 +10,7 @@
 #ifdef TRITLOOM_BOUNDED
 #include "emulation/region.h"
 #ifndef TRITLOOM_STREAM_BYTES
-#define TRITLOOM_STREAM_BYTES 0  // what each stream holds at least
+#define TRITLOOM_STREAM_BYTES 0  // what each stream holds beyond its depth
 #endif
 #else
 #include <stdio.h>
@@ -73,8 +73,7 @@ class stream {
  private:
   // Deeper streams change processes more seldom: for speed, where the depths are not the question.
   void allocate(unsigned depth) {
-    const unsigned least = TRITLOOM_STREAM_BYTES / sizeof(T);
-    depth_ = depth < least ? least : depth;
+    depth_ = depth + TRITLOOM_STREAM_BYTES / static_cast<unsigned>(sizeof(T));
     data_ = new T[depth_];
   }
 

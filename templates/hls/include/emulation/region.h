@@ -246,8 +246,12 @@ class StreamEnds {
     name_ = std::string(name) + "[" + std::to_string(index) + "]";
   }
 
-  [[gnu::noinline]] void wait_data() { wait(reader_, "waits for data: stream " + name_ + " is empty"); }
-  [[gnu::noinline]] void wait_room() { wait(writer_, "waits for room: stream " + name_ + " is full"); }
+  [[gnu::noinline]] void wait_data() {
+    wait(reader_, "waits for data: stream " + name_ + " is empty");
+  }
+  [[gnu::noinline]] void wait_room() {
+    wait(writer_, "waits for room: stream " + name_ + " is full");
+  }
 
   // True while the condition holds, at the latest after one wait.
   template <class Condition>

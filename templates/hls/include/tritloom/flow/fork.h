@@ -5,6 +5,7 @@
 #include <hls_stream.h>
 
 #include "tritloom/flow/initiation.h"
+#include "tritloom/flow/together.h"
 #include "tritloom/flow/word.h"
 
 namespace loom {
@@ -28,9 +29,11 @@ void fork(hls::stream<Word<typename L::In, L::LANES>>& in, uint32_t frames, Bran
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
-      write_all(in.read(), branches...);
+      const Word<typename L::In, L::LANES> word = in.read();
+      wait_for_room(branches...);
+      write_all(word, branches...);
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <hls_stream.h>
 
 #include "tritloom/flow/initiation.h"
+#include "tritloom/flow/together.h"
 #include "tritloom/flow/word.h"
 
 namespace loom {
@@ -19,16 +20,20 @@ void add(hls::stream<Word<typename L::A, L::LANES>>& a,
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
+      wait_for_words(a, b);
       const Word<typename L::A, L::LANES> left = a.read();
+#pragma HLS ARRAY_PARTITION variable = left.lane complete
       const Word<typename L::B, L::LANES> right = b.read();
+#pragma HLS ARRAY_PARTITION variable = right.lane complete
       Word<typename L::Out, L::LANES> sum;
+#pragma HLS ARRAY_PARTITION variable = sum.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
-        sum.lane[lane] =
-            static_cast<typename L::Out::type>(static_cast<typename L::Out::type>(left.lane[lane]) +
-                                               static_cast<typename L::Out::type>(right.lane[lane]));
+        sum.lane[lane] = static_cast<typename L::Out::type>(
+            static_cast<typename L::Out::type>(left.lane[lane]) +
+            static_cast<typename L::Out::type>(right.lane[lane]));
       }
       out.write(sum);
     }
@@ -49,16 +54,19 @@ void concat(hls::stream<Word<typename L::A, L::LANES>>& a,
     for (unsigned pixel = 0; pixel < L::PIXELS; ++pixel) {
       for (unsigned fold = 0; fold < FOLDS; ++fold) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         Word<typename L::A, L::LANES> left = {};
+#pragma HLS ARRAY_PARTITION variable = left.lane complete
         Word<typename L::B, L::LANES> right = {};
+#pragma HLS ARRAY_PARTITION variable = right.lane complete
         if (fold < FOLDS_A) {
           left = a.read();
         } else {
           right = b.read();
         }
         Word<typename L::Out, L::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
           word.lane[lane] = fold < FOLDS_A ? typename L::Out::type(left.lane[lane])

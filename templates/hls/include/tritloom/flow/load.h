@@ -62,7 +62,7 @@ template <unsigned BITS>
 void read_beats(const ap_uint<BITS>* memory, uint32_t count, hls::stream<ap_uint<BITS>>& beats) {
   for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000000
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
     beats.write(memory[i]);
   }
 }
@@ -82,7 +82,7 @@ struct Unpack {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < WORDS; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         if (i % PER_BEAT == 0) {
           Beat::decode(beats.read(), held);
@@ -93,6 +93,7 @@ struct Unpack {
           }
         }
         Word<typename L::Out, L::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
           word.lane[lane] = held[lane];
@@ -117,7 +118,7 @@ struct Unpack<L, Format, true> {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < Beat::COUNT; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         typename Beat::Values values;
 #pragma HLS ARRAY_PARTITION variable = values complete

@@ -6,6 +6,7 @@
 #include <hls_stream.h>
 
 #include "tritloom/flow/initiation.h"
+#include "tritloom/flow/together.h"
 #include "tritloom/flow/word.h"
 
 namespace loom {
@@ -57,10 +58,12 @@ void multiply_shift(hls::stream<Word<typename L::In, L::LANES>>& in,
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
       const Word<typename L::In, L::LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
       Word<typename L::Out, L::LANES> codes;
+#pragma HLS ARRAY_PARTITION variable = codes.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);
@@ -89,11 +92,15 @@ void multiply_shift2(hls::stream<Word<typename L::A, L::LANES>>& a,
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
+      wait_for_words(a, b);
       const Word<typename L::A, L::LANES> left = a.read();
+#pragma HLS ARRAY_PARTITION variable = left.lane complete
       const Word<typename L::B, L::LANES> right = b.read();
+#pragma HLS ARRAY_PARTITION variable = right.lane complete
       Word<typename L::Out, L::LANES> codes;
+#pragma HLS ARRAY_PARTITION variable = codes.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);

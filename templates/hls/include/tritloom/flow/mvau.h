@@ -1,4 +1,5 @@
-// mvau: matrix-vector unit of a dense layer or a convolution, PE rows by SIMD columns an initiation.
+// mvau: matrix-vector unit of a dense layer or a convolution, PE rows by SIMD columns an
+// initiation.
 #ifndef TRITLOOM_FLOW_MVAU_H
 #define TRITLOOM_FLOW_MVAU_H
 
@@ -34,15 +35,15 @@ using MvauCodes = Word<typename L::In, L::SIMD>[MvauShape<L>::COLUMNS];
 
 // One initiation: a word of codes for PE rows.
 template <class L>
-void accumulate(const MvauWeights<L>& weights, unsigned address, const MvauCodes<L>& codes,
-                unsigned column, Word<typename L::Out, L::PE>& sums) {
+void accumulate(const MvauWeights<L>& weights, unsigned address, unsigned column,
+                const Word<typename L::In, L::SIMD>& word, const MvauCodes<L>&,
+                Word<typename L::Out, L::PE>& sums) {
 #pragma HLS INLINE
-  const Word<typename L::In, L::SIMD> word = codes[column];
   for (unsigned pe = 0; pe < L::PE; ++pe) {
 #pragma HLS UNROLL
     if (column == 0) sums.lane[pe] = 0;
     sums.lane[pe] = add_trits<typename L::In, typename L::Out, L::SIMD>(weights[pe][address], word,
-                                                                       sums.lane[pe]);
+                                                                        sums.lane[pe]);
   }
 }
 
@@ -71,15 +72,15 @@ class HostMatrix {
 
 // The same sums, whole rows at a time: in the initiation that takes the last column.
 template <class L>
-void accumulate(const MvauWeights<L>& weights, unsigned address, const MvauCodes<L>& codes,
-                unsigned column, Word<typename L::Out, L::PE>& sums) {
+void accumulate(const MvauWeights<L>& weights, unsigned address, unsigned column,
+                const Word<typename L::In, L::SIMD>&, const MvauCodes<L>& codes,
+                Word<typename L::Out, L::PE>& sums) {
   static const HostMatrix<L> matrix(weights);
   typedef MvauShape<L> Shape;
   if (column != Shape::COLUMNS - 1) return;
   for (unsigned pe = 0; pe < L::PE; ++pe) {
     const int8_t* row = matrix.row(address / Shape::COLUMNS * L::PE + pe);
-    sums.lane[pe] =
-        static_cast<typename L::Out::type>(dot(row, &codes[0].lane[0], L::INPUTS));
+    sums.lane[pe] = static_cast<typename L::Out::type>(dot(row, &codes[0].lane[0], L::INPUTS));
   }
 }
 
@@ -90,7 +91,7 @@ void mvau(hls::stream<Word<typename L::In, L::SIMD>>& in,
           hls::stream<Word<typename L::Out, L::PE>>& out, const MvauWeights<L>& weights,
           uint32_t frames) {
   typedef MvauShape<L> Shape;
-  MvauCodes<L> codes;
+  TRITLOOM_MEMORY(MvauCodes<L>, codes);
 #pragma HLS AGGREGATE variable = codes compact = bit
   Word<typename L::Out, L::PE> sums = {};
 #pragma HLS ARRAY_PARTITION variable = sums.lane complete
@@ -102,10 +103,17 @@ void mvau(hls::stream<Word<typename L::In, L::SIMD>>& in,
       for (unsigned row = 0; row < Shape::ROWS; ++row) {
         for (unsigned column = 0; column < Shape::COLUMNS; ++column) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
           initiation.begin();
-          if (row == 0) codes[column] = in.read();
-          accumulate<L>(weights, static_cast<unsigned>(address), codes, column, sums);
+          Word<typename L::In, L::SIMD> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
+          if (row == 0) {
+            word = in.read();
+            codes[column] = word;
+          } else {
+            word = codes[column];
+          }
+          accumulate<L>(weights, static_cast<unsigned>(address), column, word, codes, sums);
           if (column == Shape::COLUMNS - 1) out.write(sums);
           step<Shape::DEPTH>(address, true);
         }

@@ -25,7 +25,7 @@ struct Resize {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < WORDS; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         if (part == 0) {
           held = in.read();
@@ -36,6 +36,7 @@ struct Resize {
           }
         }
         Word<typename L::Out, L::OUT_LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < L::OUT_LANES; ++lane) {
 #pragma HLS UNROLL
           word.lane[lane] = held.lane[lane];
@@ -64,9 +65,10 @@ struct Resize<L, true> {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < WORDS; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         const Word<typename L::In, L::IN_LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         for (unsigned lane = 0; lane < KEPT; ++lane) {
 #pragma HLS UNROLL
           held.lane[lane] = held.lane[lane + L::IN_LANES];

@@ -37,9 +37,10 @@ struct Pack {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < WORDS; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         const Word<typename L::In, L::LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
         if (i % PER_BEAT == 0) beat = 0;
         for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
@@ -65,14 +66,15 @@ struct Pack<L, true> {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
       for (unsigned i = 0; i < OutputBeats<L>::COUNT; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         if (i % PER_WORD == 0) word = in.read();
         ap_uint<L::BEAT_BITS> beat = 0;
         for (unsigned e = 0; e < OutputBeats<L>::ELEMENTS; ++e) {
 #pragma HLS UNROLL
-          set_element<L>(beat, e,
-                         static_cast<int32_t>(word.lane[i % PER_WORD * OutputBeats<L>::ELEMENTS + e]));
+          set_element<L>(
+              beat, e,
+              static_cast<int32_t>(word.lane[i % PER_WORD * OutputBeats<L>::ELEMENTS + e]));
         }
         beats.write(beat);
       }
@@ -85,7 +87,7 @@ void write_beats(hls::stream<ap_uint<BITS>>& beats, ap_uint<BITS>* memory, uint3
                  hls::stream<uint64_t>& finish) {
   for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000000
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
     memory[i] = beats.read();
   }
   finish.write(0);

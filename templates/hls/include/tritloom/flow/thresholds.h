@@ -49,8 +49,8 @@ struct ThresholdTable {
 template <class L>
 struct ThresholdTable<L, true> {
   typedef ThresholdShape<L> Shape;
-  typedef typename L::Threshold::type
-      type[Shape::STEPS][L::LANES][Shape::FOLDS << (Shape::STEPS - 1)];
+  typedef
+      typename L::Threshold::type type[Shape::STEPS][L::LANES][Shape::FOLDS << (Shape::STEPS - 1)];
 
   static unsigned reached(const typename Shape::Value& value, unsigned lane, unsigned fold,
                           const type& table) {
@@ -81,10 +81,12 @@ void thresholds(hls::stream<Word<typename L::In, L::LANES>>& in,
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     for (unsigned i = 0; i < L::ELEMENTS / L::LANES; ++i) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
       initiation.begin();
       const Word<typename L::In, L::LANES> word = in.read();
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
       Word<typename L::Out, L::LANES> codes;
+#pragma HLS ARRAY_PARTITION variable = codes.lane complete
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         const unsigned at = static_cast<unsigned>(fold);

@@ -41,8 +41,8 @@ template <class Element>
 ap_int<signed_bits<Element>()> gate(unsigned trit, const typename Element::type& code) {
 #pragma HLS INLINE
   const int64_t value = static_cast<int64_t>(code);
-  return ap_int<signed_bits<Element>()>(
-      is_nonzero(trit) ? (is_negative(trit) ? ~value : value) : int64_t(0));
+  return ap_int<signed_bits<Element>()>(is_nonzero(trit) ? (is_negative(trit) ? ~value : value)
+                                                         : int64_t(0));
 }
 
 // Sum of gated[FIRST] .. gated[FIRST + COUNT - 1] and of their carries but the first, one carry an

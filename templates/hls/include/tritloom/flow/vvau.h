@@ -29,8 +29,8 @@ void accumulate(const VvauWeights<L>& weights, unsigned address,
 #pragma HLS UNROLL
     Word<typename L::In, 1> code;
     code.lane[0] = codes.lane[pe];
-    sums.lane[pe] = add_trits<typename L::In, typename L::Out, 1>(weights[pe][address], code,
-                                                                 sums.lane[pe]);
+    sums.lane[pe] =
+        add_trits<typename L::In, typename L::Out, 1>(weights[pe][address], code, sums.lane[pe]);
   }
 }
 
@@ -80,7 +80,7 @@ void vvau(hls::stream<Word<typename L::In, L::PE>>& in,
     for (unsigned vector = 0; vector < L::VECTORS * (L::CHANNELS / L::PE); ++vector) {
       for (unsigned tap = 0; tap < L::TAPS; ++tap) {
 #pragma HLS LOOP_FLATTEN
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
         initiation.begin();
         for (unsigned pe = 0; pe < L::PE; ++pe) {
 #pragma HLS UNROLL

@@ -47,8 +47,8 @@ constexpr unsigned window_end(unsigned row) {
 // Rows kept at once: those of an output row and those that come in meanwhile.
 template <class L>
 constexpr unsigned window_ring() {
-  unsigned largest = window_end<L>(L::OUT_HEIGHT - 1) - window_first<L>(L::OUT_HEIGHT - 1) +
-                     window_end<L>(0);
+  unsigned largest =
+      window_end<L>(L::OUT_HEIGHT - 1) - window_first<L>(L::OUT_HEIGHT - 1) + window_end<L>(0);
   for (unsigned row = 0; row + 1 < L::OUT_HEIGHT; ++row) {
     const unsigned end = window_end<L>(row);
     const unsigned next = window_first<L>(row + 1);
@@ -67,53 +67,74 @@ struct WindowShape {
   static constexpr unsigned RING = window_ring<L>();
   static constexpr int SPAN = window_span<L>();
   static constexpr int SPAN_W = static_cast<int>((L::KERNEL_W - 1) * L::DILATION_W + 1);
-  static_assert((L::OUT_HEIGHT - 1) * L::STRIDE_H + SPAN <= L::HEIGHT + L::PAD_TOP + L::PAD_BOTTOM,
+  static constexpr unsigned BOTTOM = L::HEIGHT + L::PAD_TOP + L::PAD_BOTTOM;
+  static constexpr unsigned RIGHT = L::WIDTH + L::PAD_LEFT + L::PAD_RIGHT;
+  static_assert((L::OUT_HEIGHT - 1) * L::STRIDE_H + SPAN <= BOTTOM,
                 "the last window ends in the padded image");
-  static_assert((L::OUT_WIDTH - 1) * L::STRIDE_W + SPAN_W <= L::WIDTH + L::PAD_LEFT + L::PAD_RIGHT,
+  static_assert((L::OUT_WIDTH - 1) * L::STRIDE_W + SPAN_W <= RIGHT,
                 "the last window ends in the padded image");
+  // Rows and columns of the padded image, one stride beyond it included; counts of rows that come
+  // in.
+  typedef typename Int<1 + bits_for(BOTTOM + L::STRIDE_H + SPAN), true>::type Row;
+  typedef typename Int<1 + bits_for(RIGHT), true>::type Column;
+  typedef Counter<2 * L::HEIGHT + 1> Rows;
 };
 
 // --- row by row
 // -----------------------------------------------------------------------------------------------
 
 // One output row, and what comes in meanwhile.
+template <class L>
 struct WindowRow {
   uint32_t frame;
   bool emits;  // false before the first row, where rows only come in
-  unsigned row;
-  int top;  // input row at which its windows begin
-  unsigned dropped, stored;  // rows that come in: first those that nobody needs
-  unsigned freed;  // rows of the ring that it is the last to need
+  Counter<L::OUT_HEIGHT> row;
+  typename WindowShape<L>::Row top;  // input row at which its windows begin
+  typename WindowShape<L>::Rows dropped,
+      stored;  // rows that come in: first those that nobody needs
+  typename WindowShape<L>::Rows freed;  // rows of the ring that it is the last to need
 };
 
 template <class L>
-WindowRow first_row() {
+WindowRow<L> first_row() {
 #pragma HLS INLINE
-  return WindowRow{0, false, 0, 0, 0, window_end<L>(0), 0};
+  WindowRow<L> row;
+  row.frame = 0;
+  row.emits = false;
+  row.row = 0;
+  row.top = 0;
+  row.dropped = 0;
+  row.stored = window_end<L>(0);
+  row.freed = 0;
+  return row;
 }
 
 template <class L>
-WindowRow row_after(const WindowRow& before, uint32_t frames) {
+WindowRow<L> row_after(const WindowRow<L>& before, uint32_t frames) {
 #pragma HLS INLINE
   constexpr int HEIGHT = L::HEIGHT;
+  constexpr int STRIDE = L::STRIDE_H;
+  constexpr int SPAN = window_span<L>();
   const bool wraps = before.emits && before.row == L::OUT_HEIGHT - 1;
-  WindowRow row;
-  row.emits = true;
+  const bool top_row = wraps || !before.emits;
+  const unsigned index = top_row ? 0 : static_cast<unsigned>(before.row) + 1;
+  const int top = top_row ? -static_cast<int>(L::PAD_TOP) : static_cast<int>(before.top) + STRIDE;
+  const bool last = index == L::OUT_HEIGHT - 1;
+  const unsigned first = clamp_row(top, HEIGHT);
+  const unsigned end = clamp_row(top + SPAN, HEIGHT);
+  const unsigned next_first = last ? HEIGHT : clamp_row(top + STRIDE, HEIGHT);
+  const unsigned next_end = last ? HEIGHT : clamp_row(top + STRIDE + SPAN, HEIGHT);
+  const bool gap = next_first > end;
+
+  WindowRow<L> row;
   row.frame = before.frame + (wraps ? 1 : 0);
-  row.row = wraps || !before.emits ? 0 : before.row + 1;
-  row.top = row.row == 0 ? -static_cast<int>(L::PAD_TOP)
-                         : before.top + static_cast<int>(L::STRIDE_H);
-  const bool last = row.row == L::OUT_HEIGHT - 1;
-  const int next_top = row.top + static_cast<int>(L::STRIDE_H);
-  const unsigned first = clamp_row(row.top, HEIGHT);
-  const unsigned end = clamp_row(row.top + window_span<L>(), HEIGHT);
-  const unsigned next_first = last ? L::HEIGHT : clamp_row(next_top, HEIGHT);
-  const unsigned next_end = last ? L::HEIGHT : clamp_row(next_top + window_span<L>(), HEIGHT);
-  const bool next_frame = last && row.frame + 1 < frames;
-  row.dropped = next_first > end ? next_first - end : 0;
-  row.stored = next_end - (next_first > end ? next_first : end);
-  if (next_frame) row.stored = window_end<L>(0);
-  row.freed = (next_first > end ? end : next_first) - first;
+  row.emits = true;
+  row.row = index;
+  row.top = top;
+  row.dropped = gap ? next_first - end : 0;
+  row.stored = next_end - (gap ? next_first : end);
+  if (last && row.frame + 1 < frames) row.stored = window_end<L>(0);
+  row.freed = (gap ? end : next_first) - first;
   return row;
 }
 
@@ -141,30 +162,37 @@ bool next_tap(WindowTap<L>& tap) {
   return step<L::OUT_WIDTH>(tap.x, carry);
 }
 
-constexpr unsigned wrapped(unsigned slot, unsigned size) { return slot < size ? slot : slot - size; }
+constexpr unsigned wrapped(unsigned slot, unsigned size) {
+  return slot < size ? slot : slot - size;
+}
+
+template <class L>
+using WindowRing = Word<typename L::In, L::LANES>[WindowShape<L>::RING * WindowShape<L>::ROW_WORDS];
 
 // The word under a tap. `base` is the slot of the first row that is needed.
 template <class L>
-Word<typename L::In, L::LANES> word_under(
-    const WindowTap<L>& tap, const WindowRow& row, unsigned base,
-    const Word<typename L::In, L::LANES> (
-        &ring)[WindowShape<L>::RING * WindowShape<L>::ROW_WORDS]) {
+Word<typename L::In, L::LANES> word_under(const WindowTap<L>& tap, const WindowRow<L>& row,
+                                          unsigned base, const WindowRing<L>& ring) {
 #pragma HLS INLINE
   typedef WindowShape<L> Shape;
-  const int y = row.top + static_cast<int>(static_cast<unsigned>(tap.ky) * L::DILATION_H);
-  const int x = static_cast<int>(static_cast<unsigned>(tap.x) * L::STRIDE_W +
-                                 static_cast<unsigned>(tap.kx) * L::DILATION_W) -
-                static_cast<int>(L::PAD_LEFT);
-  const bool inside = y >= 0 && y < static_cast<int>(L::HEIGHT) && x >= 0 &&
-                      x < static_cast<int>(L::WIDTH);
-  const unsigned below = static_cast<unsigned>(y) - clamp_row(row.top, L::HEIGHT);
-  const unsigned slot = wrapped(base + below, Shape::RING);
-  const unsigned address = slot * Shape::ROW_WORDS + static_cast<unsigned>(x) * Shape::FOLDS +
-                           static_cast<unsigned>(tap.fold);
-#pragma HLS BIND_OP variable = address op = mul impl = fabric
+  const typename Shape::Row y(static_cast<int>(row.top) +
+                              static_cast<int>(static_cast<unsigned>(tap.ky) * L::DILATION_H));
+  const typename Shape::Column x(static_cast<int>(static_cast<unsigned>(tap.x) * L::STRIDE_W +
+                                                  static_cast<unsigned>(tap.kx) * L::DILATION_W) -
+                                 static_cast<int>(L::PAD_LEFT));
+  const bool inside =
+      y >= 0 && y < static_cast<int>(L::HEIGHT) && x >= 0 && x < static_cast<int>(L::WIDTH);
   Word<typename L::In, L::LANES> word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
   if (inside) {
-    word = ring[address];
+    const unsigned below =
+        static_cast<unsigned>(y) - clamp_row(static_cast<int>(row.top), L::HEIGHT);
+    const unsigned slot = wrapped(base + below, Shape::RING);
+    const Counter<Shape::RING * Shape::ROW_WORDS> address(slot * Shape::ROW_WORDS +
+                                                          static_cast<unsigned>(x) * Shape::FOLDS +
+                                                          static_cast<unsigned>(tap.fold));
+#pragma HLS BIND_OP variable = address op = mul impl = fabric
+    word = ring[static_cast<unsigned>(address)];
   } else {
     for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
@@ -177,14 +205,14 @@ Word<typename L::In, L::LANES> word_under(
 // Where the rows that come in stand.
 template <class L>
 struct WindowFill {
-  unsigned row;  // of those of the present output row
+  typename WindowShape<L>::Rows row;  // of those of the present output row
   Counter<WindowShape<L>::ROW_WORDS> word;
-  Counter<WindowShape<L>::RING> slot;
+  Counter<WindowShape<L>::RING * WindowShape<L>::ROW_WORDS> address;
 };
 
-// A word that comes in. The row that leaves does not wait for it, so that the stage in front may take
-// its time over the whole row. In the fast build it waits: there the initiations are counted, and
-// those without stalls are wanted.
+// A word that comes in. The row that leaves does not wait for it, so that the stage in front may
+// take its time over the whole row. In the fast build it waits: there the initiations are counted,
+// and those without stalls are wanted.
 template <class Element>
 bool comes_in(hls::stream<Element>& in, bool emitting, Element& word) {
 #pragma HLS INLINE
@@ -206,14 +234,14 @@ template <class L>
 void window(hls::stream<Word<typename L::In, L::LANES>>& in,
             hls::stream<Word<typename L::In, L::LANES>>& out, uint32_t frames) {
   typedef WindowShape<L> Shape;
-  Word<typename L::In, L::LANES> ring[Shape::RING * Shape::ROW_WORDS];
+  TRITLOOM_MEMORY(WindowRing<L>, ring);
 #pragma HLS AGGREGATE variable = ring compact = bit
 #pragma HLS BIND_STORAGE variable = ring type = ram_s2p
   WindowTap<L> tap = {0, 0, 0, 0};
   WindowFill<L> fill = {0, 0, 0};
-  unsigned base = 0;
-  WindowRow row = first_row<L>();
-  WindowRow next = row_after<L>(row, frames);
+  Counter<Shape::RING> base = 0;
+  WindowRow<L> row = first_row<L>();
+  WindowRow<L> next = row_after<L>(row, frames);
   if (row.stored == 0) {
     row = next;
     next = row_after<L>(row, frames);
@@ -222,27 +250,27 @@ void window(hls::stream<Word<typename L::In, L::LANES>>& in,
   Initiations<L> initiation;
   while (row.frame < frames) {
 #pragma HLS LOOP_TRIPCOUNT min = 1000 max = 1000000
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = 1 style = flp
     initiation.begin();
     // A word leaves at the earliest one initiation after it was stored, which a memory with a port
     // for each direction gives.
     if (emitting) {
-      out.write(word_under<L>(tap, row, base, ring));
+      out.write(word_under<L>(tap, row, static_cast<unsigned>(base), ring));
       emitting = !next_tap<L>(tap);
     }
+    const unsigned coming = static_cast<unsigned>(row.dropped) + static_cast<unsigned>(row.stored);
     Word<typename L::In, L::LANES> word;
-    if (fill.row < row.dropped + row.stored && comes_in(in, emitting, word)) {
-      const bool stores = fill.row >= row.dropped;
-      if (stores) {
-        ring[static_cast<unsigned>(fill.slot) * Shape::ROW_WORDS +
-             static_cast<unsigned>(fill.word)] = word;
+#pragma HLS ARRAY_PARTITION variable = word.lane complete
+    if (fill.row < coming && comes_in(in, emitting, word)) {
+      if (fill.row >= row.dropped) {
+        ring[static_cast<unsigned>(fill.address)] = word;
+        step<Shape::RING * Shape::ROW_WORDS>(fill.address, true);
       }
-      const bool row_read = step<Shape::ROW_WORDS>(fill.word, true);
-      if (row_read) ++fill.row;
-      step<Shape::RING>(fill.slot, row_read && stores);
+      if (step<Shape::ROW_WORDS>(fill.word, true)) fill.row = static_cast<unsigned>(fill.row) + 1;
     }
-    if (!emitting && fill.row == row.dropped + row.stored) {
-      base = wrapped(base + row.freed, Shape::RING);
+    if (!emitting && fill.row == coming) {
+      const unsigned freed = static_cast<unsigned>(row.freed);
+      base = wrapped(static_cast<unsigned>(base) + freed, Shape::RING);
       row = next;
       next = row_after<L>(row, frames);
       emitting = true;

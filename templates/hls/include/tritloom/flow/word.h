@@ -13,6 +13,13 @@
 #endif
 #endif
 
+// A memory that is written before it is read. A host compiler cannot see that: it gets zeros.
+#ifdef __SYNTHESIS__
+#define TRITLOOM_MEMORY(type_, name_) type_ name_
+#else
+#define TRITLOOM_MEMORY(type_, name_) type_ name_ = {}
+#endif
+
 namespace loom {
 
 #ifdef TRITLOOM_EXACT_WIDTHS

@@ -1,0 +1,105 @@
+"""What quantisation costs: the quantised model against the original on given data, both in onnxruntime."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..ir.tern import ModelOp, TableOp
+from ..runtime import TritloomRuntimeError
+from ..runtime.tokenizer import Tokenizer
+from ..verify.drift import code_lengths, distance
+from ..verify.reference import Interface, Reference
+from ..verify.text import read_text
+from .rewrite import Rewritten
+
+MOST_TOKENS: Final = 512
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Both models on the same tokens: bits per token, the share of positions with the same largest logit, and the
+    rms distance of the logits, relative to the original's. Measured."""
+
+    data: str
+    tokens: int
+    original_bits: float
+    bits: float
+    agreement: float
+    rms: float
+
+
+def measure(original: Path, quantised: Path, rewritten: Rewritten, data: Path, tokenizer: Path | None) -> Cost:
+    """Feed tokens of a text, or of the integers of an .npz file, to both models.
+
+    Raises:
+        InputError: the data cannot be read, or are no tokens of this model.
+    """
+    model = next(op for op in rewritten.imported.module.ops if isinstance(op, ModelOp))
+    interface = Interface.of(model)
+    vocabulary = _vocabulary(rewritten)
+    tokens = _tokens(data, rewritten, tokenizer, vocabulary)[: MOST_TOKENS + 1]
+    if len(tokens) < 2 or not all(0 <= token < vocabulary for token in tokens):
+        raise InputError(
+            f"{data} holds no sequence of two or more tokens from 0 to {vocabulary - 1:,}",
+            "give a text, or an .npz file with an array of token ids",
+        )
+    fed, following = tokens[:-1], tokens[1:]
+    before, after = (
+        Reference(path, interface).run(fed).values[interface.output].astype(np.float64)
+        for path in (original, quantised)
+    )
+    found = distance(after, before, following)
+    bits = float(code_lengths(before, following).mean())
+    return Cost(data.name, len(fed), bits, found.bits_per_token, found.agreement, found.rms)
+
+
+def tokenizer_of(model: Path, metadata: Mapping[str, str]) -> Path | None:
+    """The tokenizer that a model names, or tokenizer.json beside it."""
+    beside = model.parent / Path(metadata.get("tritloom.tokenizer", "tokenizer.json")).name
+    return beside if beside.is_file() else None
+
+
+def _vocabulary(rewritten: Rewritten) -> int:
+    """Rows of the embedding table."""
+    return min((op.rows.value.data for op in rewritten.imported.module.ops if isinstance(op, TableOp)), default=0)
+
+
+def _tokens(data: Path, rewritten: Rewritten, tokenizer: Path | None, vocabulary: int) -> list[int]:
+    if data.suffix == ".npz":
+        return [int(token) for token in _integers(data)]
+    metadata = rewritten.imported.metadata
+    if tokenizer is None:
+        raise InputError(
+            f"{data} is a text, and there is no tokenizer beside the model to make tokens of it",
+            "give it with --tokenizer, or token ids in an .npz file",
+        )
+    try:
+        bos, eos = (_id(metadata.get(f"tritloom.{at}_token_id")) for at in ("bos", "eos"))
+        codec = Tokenizer.open(tokenizer, vocabulary, bos, eos)
+        return codec.encode(read_text(data)[: 24 * MOST_TOKENS])
+    except TritloomRuntimeError as error:
+        raise InputError(error.message, error.hint) from error
+
+
+def _id(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _integers(path: Path) -> NDArray[Any]:
+    """The first array of integers of an .npz file, flat."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                if arrays[name].dtype.kind in "iu":
+                    return np.asarray(arrays[name]).reshape(-1)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read {path}: {error}", "give a file that numpy.savez wrote") from error
+    raise InputError(f"{path} holds no integers", "give token ids: numpy.savez('tokens.npz', tokens=ids)")
