@@ -63,7 +63,7 @@ class ScoreCheck:
             text = f"frame {frame}: class {ours[frame].argmax()}, {name} has {truth[frame].argmax()}"
             gap = float(truth[frame].max() - truth[frame, ours[frame].argmax()])
             if gap <= SCORES * span:
-                notes.append(f"{text}: their scores are equal but for {gap:.1e}")
+                notes.append(f"{text}, whose scores of the two differ by {gap:.1e}")
             elif tied[frame]:
                 notes.append(f"{text}: a code of it is at a tie")
             else:
