@@ -14,7 +14,10 @@ from tritloom.errors import InputError
 from tritloom.frontend import import_onnx
 from tritloom.runtime.net_manifest import NetPort
 from tritloom.verify import verify_bundle
+from tritloom.verify.net_codes import CodeCheck
 from tritloom.verify.net_frames import frames_for
+from tritloom.verify.net_reference import has_integer_layers
+from tritloom.verify.reference import read_graph
 
 from .conftest import CNN, FIXTURES
 from .planting import without_device
@@ -141,3 +144,49 @@ def test_qonnx_with_its_executor(sign: Path, monkeypatch: pytest.MonkeyPatch) ->
     report = verify_bundle(sign, frames=7)
     assert report.passed
     assert report.check("codes").figures["compared"] == 7 * 28
+
+
+def test_what_must_be_exact() -> None:
+    """Behind the float input of an integer graph, and where scales are powers of two: no code may differ."""
+    for name, integer, wanted in [
+        ("series.integer", True, [False, True, True, True, True]),
+        ("series.qcdq", False, [False] * 5),
+        ("power_of_two.qcdq", False, [True, True]),
+    ]:
+        found = CodeCheck(import_onnx(FIXTURES / f"{name}.onnx"), integer)
+        assert [layer.exact for layer in found.layers.values()] == wanted, name
+        assert has_integer_layers(read_graph(FIXTURES / f"{name}.onnx")) == integer
+
+
+def test_a_tie_is_no_excuse_where_float32_is_exact() -> None:
+    """Of a code that differs, once as a tie and once in a layer that must be exact."""
+    imported = import_onnx(FIXTURES / "mlp.qcdq.onnx")
+    for exact in (False, True):
+        check = CodeCheck(imported, integer=False)
+        layer = next(iter(check.layers.values()))
+        layer.exact = exact
+        function = imported.store.steps(layer.op.function.root_reference.data)
+        first = np.float32(function.float_thresholds[0][0, 3])
+        values = np.full((1, 1, 4, 4), first, np.float32)
+        here = check.run(values, _truth(check, values), 0)
+        assert here[1].tolist() == [False]
+        wrong = _truth(check, values)
+        wrong[layer.tensor] = wrong[layer.tensor].copy()
+        wrong[layer.tensor].reshape(-1)[0] -= 1  # the value lies on the step: a float a bit below has this code
+        check.run(values, wrong, 0)
+        assert (layer.tie_count, layer.fault_count) == ((0, 1) if exact else (1, 0))
+        wrong[layer.tensor].reshape(-1)[0] -= 1  # two codes below is no tie
+        check.run(values, wrong, 0)
+        assert layer.fault_count == (2 if exact else 1)
+
+
+def _truth(check: CodeCheck, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Our own codes, as a reference would give them."""
+    found: dict[str, np.ndarray] = {}
+
+    def observe(op: Any, results: list[Any]) -> None:
+        if op in check.layers:
+            found[check.layers[op].tensor] = results[0].copy()
+
+    check._interpreter.run({"x": values}, observe)
+    return found
