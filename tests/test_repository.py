@@ -151,7 +151,7 @@ def test_dependencies_are_those_imported() -> None:
     foreign = {BROUGHT_BY.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"tritloom"}}
     declared = distributions(project["dependencies"])
     extras = project["optional-dependencies"]
-    optional = distributions([*extras["board"], *extras["sweep"]])
+    optional = distributions([*extras["board"], *extras["sweep"], *extras["qonnx"]])
     assert foreign - optional <= declared
     assert declared <= foreign
 

@@ -234,7 +234,7 @@ class Memory {
   Waits waits_;
   std::string& error_;
   std::deque<Burst> reads_, writes_;
-  std::deque<std::pair<uint32_t, uint8_t> > responses_;
+  std::deque<std::pair<uint32_t, uint8_t>> responses_;
   std::vector<uint8_t> line_, data_, strobes_;
   std::vector<bool> lasts_;
   uint32_t beat_ = 0;

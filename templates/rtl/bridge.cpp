@@ -4,11 +4,10 @@
 //   #define MASTERS(X) X(input, 0, 16) X(output, 1, 16)    // name, number, bytes of a beat
 //   #define INTERRUPT interrupt                            // as Verilator calls it
 // The names of the wires are those that Vitis HLS gives: s_axi_control_*, m_axi_<name>_*.
-#include "design.h"
-
 #include <memory>
 
 #include "axi_memory.h"
+#include "design.h"
 
 // Called by the Verilated model.
 double sc_time_stamp() { return 0; }
@@ -22,28 +21,27 @@ class Bridge {
  public:
   Bridge(const rtl::Host& host, uint32_t seed) : top_(new Vkernel) {
     (void)seed;
-#define MAKE(NAME, NUMBER, BYTES)                                                                \
-  NAME##_.reset(rtl::memory_of(                                                                  \
-      #NAME, NUMBER, BYTES,                                                                      \
-      rtl::Wires<std::decay<decltype(top_->m_axi_##NAME##_WDATA)>::type,                         \
-                 std::decay<decltype(top_->m_axi_##NAME##_WSTRB)>::type,                         \
-                 std::decay<decltype(top_->m_axi_##NAME##_ARID)>::type>{                         \
-          top_->m_axi_##NAME##_ARADDR,  top_->m_axi_##NAME##_ARLEN,                              \
-          top_->m_axi_##NAME##_ARSIZE,  top_->m_axi_##NAME##_ARBURST,                            \
-          top_->m_axi_##NAME##_ARVALID, top_->m_axi_##NAME##_ARID,                               \
-          top_->m_axi_##NAME##_ARREADY, top_->m_axi_##NAME##_RDATA,                              \
-          top_->m_axi_##NAME##_RRESP,   top_->m_axi_##NAME##_RLAST,                              \
-          top_->m_axi_##NAME##_RVALID,  top_->m_axi_##NAME##_RID,                                \
-          top_->m_axi_##NAME##_RREADY,  top_->m_axi_##NAME##_AWADDR,                             \
-          top_->m_axi_##NAME##_AWLEN,   top_->m_axi_##NAME##_AWSIZE,                             \
-          top_->m_axi_##NAME##_AWBURST, top_->m_axi_##NAME##_AWVALID,                            \
-          top_->m_axi_##NAME##_AWID,    top_->m_axi_##NAME##_AWREADY,                            \
-          top_->m_axi_##NAME##_WDATA,   top_->m_axi_##NAME##_WSTRB,                              \
-          top_->m_axi_##NAME##_WLAST,   top_->m_axi_##NAME##_WVALID,                             \
-          top_->m_axi_##NAME##_WREADY,  top_->m_axi_##NAME##_BRESP,                              \
-          top_->m_axi_##NAME##_BVALID,  top_->m_axi_##NAME##_BID,                                \
-          top_->m_axi_##NAME##_BREADY},                                                          \
-      host, seed + 77 * NUMBER, error_));
+#define MAKE(NAME, NUMBER, BYTES)                                                                 \
+  NAME##_.reset(rtl::memory_of(#NAME, NUMBER, BYTES,                                              \
+                               rtl::Wires<std::decay<decltype(top_->m_axi_##NAME##_WDATA)>::type, \
+                                          std::decay<decltype(top_->m_axi_##NAME##_WSTRB)>::type, \
+                                          std::decay<decltype(top_->m_axi_##NAME##_ARID)>::type>{ \
+                                   top_->m_axi_##NAME##_ARADDR,  top_->m_axi_##NAME##_ARLEN,      \
+                                   top_->m_axi_##NAME##_ARSIZE,  top_->m_axi_##NAME##_ARBURST,    \
+                                   top_->m_axi_##NAME##_ARVALID, top_->m_axi_##NAME##_ARID,       \
+                                   top_->m_axi_##NAME##_ARREADY, top_->m_axi_##NAME##_RDATA,      \
+                                   top_->m_axi_##NAME##_RRESP,   top_->m_axi_##NAME##_RLAST,      \
+                                   top_->m_axi_##NAME##_RVALID,  top_->m_axi_##NAME##_RID,        \
+                                   top_->m_axi_##NAME##_RREADY,  top_->m_axi_##NAME##_AWADDR,     \
+                                   top_->m_axi_##NAME##_AWLEN,   top_->m_axi_##NAME##_AWSIZE,     \
+                                   top_->m_axi_##NAME##_AWBURST, top_->m_axi_##NAME##_AWVALID,    \
+                                   top_->m_axi_##NAME##_AWID,    top_->m_axi_##NAME##_AWREADY,    \
+                                   top_->m_axi_##NAME##_WDATA,   top_->m_axi_##NAME##_WSTRB,      \
+                                   top_->m_axi_##NAME##_WLAST,   top_->m_axi_##NAME##_WVALID,     \
+                                   top_->m_axi_##NAME##_WREADY,  top_->m_axi_##NAME##_BRESP,      \
+                                   top_->m_axi_##NAME##_BVALID,  top_->m_axi_##NAME##_BID,        \
+                                   top_->m_axi_##NAME##_BREADY},                                  \
+                               host, seed + 77 * NUMBER, error_));
     MASTERS(MAKE)
 #undef MAKE
     top_->ap_rst_n = 0;
@@ -136,7 +134,7 @@ class Bridge {
 
   std::string error_;
   std::unique_ptr<Vkernel> top_;
-#define MEMBER(NAME, NUMBER, BYTES)                                                  \
+#define MEMBER(NAME, NUMBER, BYTES)                                                      \
   std::unique_ptr<rtl::Memory<std::decay<decltype(Vkernel::m_axi_##NAME##_WDATA)>::type, \
                               std::decay<decltype(Vkernel::m_axi_##NAME##_WSTRB)>::type, \
                               std::decay<decltype(Vkernel::m_axi_##NAME##_ARID)>::type>> \

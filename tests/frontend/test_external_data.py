@@ -89,6 +89,7 @@ LOCATIONS = {
     "parent": "../net.data",
     "through a folder": "sub/../../net.data",
     "dot and parent": "./../net.data",
+    "out and in again": "folder/../net.data",
     "absolute": "/etc/passwd",
     "device": "/dev/zero",
     "process": "/proc/self/environ",
@@ -187,6 +188,11 @@ def test_refused(tensor: str, change: Callable[[TensorProto], None], folder: Pat
     message = refusal(folder / "net.onnx").message
     assert f"tensor '{tensor}'" in message
     assert f"'{location[:80]}" in message
+
+
+def test_the_absolute_path_of_its_own_data(folder: Path) -> None:
+    changed(folder / "net.onnx", TENSORS["w"], entry(location=str(folder / "net.data")))
+    assert "tensor 'w' points outside the model's folder: '" in refusal(folder / "net.onnx").message
 
 
 def test_the_corpus_is_large() -> None:

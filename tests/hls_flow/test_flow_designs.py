@@ -99,6 +99,7 @@ def test_residual_with_a_fifo_one_too_short_deadlocks_and_says_where():
         (40, Element(8), (8, 4, 128)),
         (96, Element(8, signed=True), (32, 16, 64)),
         (7, Element(5), (1, 1, 32)),
+        (9, Element(8), (1, 1, 128)),
         (24, KEY, (8, 2, 128)),
     ],
 )

@@ -42,6 +42,7 @@ def write_net(root: Path, family: str = "zynqmp") -> Path:
         "output": {"name": "scores", "dtype": "float32", "shape": [2, 3], "axes": [0, 1]},
         "stages": ["load", "mvau0"],
         "channels": 3,
+        "beat_bytes": 16,
         "input_bytes": 16,
         "output_bytes": 32,
         "scale": SCALE,

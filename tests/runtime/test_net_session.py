@@ -151,7 +151,8 @@ def test_self_test(net: Path, emulation: None, capsys: pytest.CaptureFixture[str
 def test_the_command_line(net: Path, emulation: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(net)]) == 0
     out = capsys.readouterr().out
-    assert "model      fake-net (net, 2 stages)\ninput      x, int8 ['frames', 2, 4]\n" in out
+    assert "model      fake-net (net, 2 stages)\n" in out
+    assert "input      x, int8 ['frames', 2, 4]\n" in out
     assert main([str(net), "--prompt", "x", "--emulate"]) == 2
     assert "fake-net is a feed-forward net: it generates no text" in capsys.readouterr().err
     assert main([str(net), "--record", "--emulate"]) == 0

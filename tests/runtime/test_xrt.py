@@ -101,6 +101,17 @@ def test_a_kernel_that_never_stops(alveo: Path, card: Card, monkeypatch: pytest.
         assert "reset the card" in caught.value.hint
 
 
+def test_scalars_are_c_ints(alveo: Path, card: Card) -> None:
+    """A number from 2**31 on keeps its 32 bits; here it makes the card read far outside its memory."""
+    with load(alveo) as session:
+        engine = session._engine
+        scalars = engine._prepare(np.array([1], np.uint32), 2, 0, None) | {"port_beats": 0x8000_0005}
+        engine.kernel.start(engine.memory.arguments(), scalars, "poll")
+        assert -0x7FFF_FFFB in engine.kernel._run._values.values()
+        with pytest.raises(DeviceError, match="XRT reports State.ERT_CMD_STATE_ERROR for the kernel"):
+            engine.kernel.settle(5)
+
+
 def test_two_sessions_and_a_replaced_overlay(alveo: Path, card: Card) -> None:
     with load(alveo) as a, load(alveo, a) as b:
         assert np.array_equal(a.step(1), expected([1])[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -303,6 +304,7 @@ def test_stop_after_goes_on_later(bundle: Path, fakes: Fakes) -> None:
     assert build(bundle, stop_after="hls") == {"hls": True}
     figures = json.loads((bundle / "report" / "report.json").read_text())["implementation"]
     assert figures["timing"]["met"], "figures of later stages stay"
+    assert figures["stages"]["impl"]["tool"] == {"name": "vivado", "version": "2024.1"}
 
 
 def test_a_failure_leaves_the_old_overlay_alone(bundle: Path, fakes: Fakes) -> None:
@@ -431,6 +433,9 @@ def test_the_html_report_shows_what_was_built(bundle: Path, fakes: Fakes) -> Non
     text = page.read_text()
     assert 'id="implementation"' in text
     assert "66,105" in text
+    assert re.search(
+        r"hls: vitis-run 2024\.1, \d+ s; synth: vivado 2024\.1, \d+ s; impl: vivado 2024\.1, \d+ s\.", text
+    )
     assert "worst setup slack 0.113 ns" in text
     assert "5.124 W, confidence low" in text
     rows = {

@@ -153,19 +153,18 @@ def _join(
 ) -> dict[SSAValue, Depth]:
     """What each operand of a join must hold while the join waits for the others.
 
-    A join takes no operand before all are there, and a fork writes no copy before all have room.
+    A join takes the words of all operands at once, and a fork writes all copies at once, or none.
     """
     found = {}
     for value in operands:
-        least, extra = 1, 0
         read = words_needed(stage, list(stage.streams_in()).index(value))
         taken = np.concatenate([[0], read[:-1]])
+        least, extra = 1, 0
         for other in operands:
-            if other is value:
-                continue
-            held = np.searchsorted(sent[value], waits[other], side="right") - taken
-            least = max(least, int(held.max()))
-            extra = max(extra, latency[other] - latency[value])
+            if other is not value:
+                held = np.searchsorted(sent[value], waits[other], side="right") - taken
+                least = max(least, int(held.max()))
+                extra = max(extra, latency[other] - latency[value])
         scale = stream_of(value).words / max(len(sent[value]) // _FRAMES, 1)
         found[value] = Depth(least + SLACK + int(np.ceil(max(extra, 0) * rate * scale)), least)
     return found

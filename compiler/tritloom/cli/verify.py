@@ -21,7 +21,19 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Text to feed, if not the model's own."),
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens to feed.")] = 512,
+    tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Tokens to feed, 512 if not given.")] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            exists=True,
+            dir_okay=False,
+            help="Frames of a net by input name, if not held-out ones.",
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Frames of a net, at most 1,000 if not given.")
+    ] = None,
     after_each_pass: Annotated[
         bool, typer.Option("--after-each-pass", help="Check the IR after every pass, and name the first that breaks.")
     ] = False,
@@ -40,13 +52,20 @@ def verify(
     """Compare a bundle with onnxruntime and with the interpreter.
 
     Exit code 1 where they differ by more than they may; the first instruction
-    that differs is named.
+    or layer that differs is named.
     """
     from tritloom.verify import verify_bundle
 
-    with working(f"verifying {tokens} tokens"):
+    with working(f"verifying {bundle}"):
         report = verify_bundle(
-            bundle, model=model, text=text, tokens=tokens, after_each_pass=after_each_pass, control=control
+            bundle,
+            model=model,
+            text=text,
+            tokens=tokens,
+            inputs=inputs,
+            frames=frames,
+            after_each_pass=after_each_pass,
+            control=control,
         )
     if as_json:
         emit_json(report.to_json())

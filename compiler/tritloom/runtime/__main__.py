@@ -106,11 +106,13 @@ def _describe(bundle: Bundle) -> dict[str, str]:
         overlay = "built"
     except TritloomRuntimeError as error:
         overlay = "not built" if not (bundle.root / "overlay").exists() else f"unusable: {error.message}"
+    lines = _describe_net(model) if isinstance(model, NetProgram) else _describe_text(model)
     return {
-        **(_describe_net(model) if isinstance(model, NetProgram) else _describe_text(model)),
+        "model": lines.pop("model"),
         "board": f"{kernel.board} ({kernel.part}, {kernel.clock_mhz:g} MHz)",
         "kernel": kernel.hash,
         "program": model.hash,
+        **lines,
         "memory": f"{model.contiguous_bytes:,} bytes, contiguous",
         "overlay": overlay,
     }

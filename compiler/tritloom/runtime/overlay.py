@@ -18,7 +18,7 @@ from .overlay_file import check_overlay
 from .sensors import Sensor, board_sensors
 
 if TYPE_CHECKING:
-    from ._pynq import Device
+    from ._pynq import Device, Overlay
     from .emulator.device import EmulatedDevice
 
 DeviceChoice = Union["Device", Literal["emulated"], None]
@@ -80,6 +80,7 @@ class LoadedKernel:
         self.device = device
         self.emulated = bool(getattr(device, "emulated", False))
         self.lock = threading.RLock()
+        self._overlay: Overlay | None = None
         self.load()
 
     def load(self) -> None:
@@ -89,17 +90,20 @@ class LoadedKernel:
         bit = self._bitfile()
         kernel = self.bundle.kernel
         layout = read_layout(bit.with_suffix(".hwh"), kernel.vlnv, kernel.args)
+        self._overlay = None
         self._overlay = open_overlay(bit, self.device)
         ip = find_ip(self._overlay, layout.instance)
         self.driver = KernelDriver(ip, layout, ip.interrupt)
 
     def check_loaded(self) -> None:
-        """Look whether the overlay is still the one on the device.
+        """Look whether the overlay is still the one on the device; load it if the last attempt failed half-way.
 
         Raises:
             DeviceError: another one has been loaded since.
         """
-        if not self._overlay.is_loaded():
+        if self._overlay is None:
+            self.load()
+        elif not self._overlay.is_loaded():
             raise DeviceError("another overlay has been loaded onto the device since", "load this bundle again")
 
     def allocate(self, name: str, nbytes: int) -> DeviceBuffer:

@@ -147,8 +147,7 @@ class _Build:
                 self._check(stage)
         finally:
             if self._figures.hls is not None:
-                seconds = {result.name: result.seconds for result in self._results}
-                write_report(self._project, self._figures, self._job.tools, seconds)
+                write_report(self._project, self._figures, self._record.finished())
         overlay = None
         if last is None:
             overlay = overlay_record(self._project.kernel, self._job.tools, self._project.products)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from ..report import render_page
 from .checks import comparison
 from .errors import ToolError
-from .find import Tool
 from .project import Project
+from .record import StageRecord
 from .reports import (
     HlsReport,
     Timing,
@@ -65,14 +65,11 @@ def read_figures(project: Project, stage: str) -> Figures:
     return Figures(**found)
 
 
-def implementation(
-    project: Project, figures: Figures, tools: Mapping[str, Tool], seconds: Mapping[str, float]
-) -> dict[str, Any]:
+def implementation(project: Project, figures: Figures, finished: Mapping[str, StageRecord]) -> dict[str, Any]:
     """The member `implementation` of report.json."""
     used = figures.utilisation.used if figures.utilisation is not None else None
     return {
-        "tools": {role: tool.as_dict() for role, tool in tools.items()},
-        "seconds": dict(seconds),
+        "stages": {name: {"tool": dict(stage.tool), "seconds": stage.seconds} for name, stage in finished.items()},
         "comparison": comparison(project, figures.hls, used),
         "hls": figures.hls.as_dict() if figures.hls is not None else None,
         "resources": None if used is None else {"design": dict(used), "kernel": dict(figures.kernel)},
@@ -82,9 +79,9 @@ def implementation(
     }
 
 
-def write_report(project: Project, figures: Figures, tools: Mapping[str, Tool], seconds: Mapping[str, float]) -> None:
+def write_report(project: Project, figures: Figures, finished: Mapping[str, StageRecord]) -> None:
     """Put the tools' figures into report/report.json, and draw report/index.html from it again."""
-    content = {**project.report, "implementation": implementation(project, figures, tools, seconds)}
+    content = {**project.report, "implementation": implementation(project, figures, finished)}
     folder = project.root / "report"
     _replace(folder / "report.json", json.dumps(content, indent=1) + "\n")
     _replace(folder / "index.html", render_page(content))

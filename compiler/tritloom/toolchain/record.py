@@ -83,6 +83,10 @@ class Record:
     def get(self, name: str) -> StageRecord | None:
         return self._stages.get(name)
 
+    def finished(self) -> Mapping[str, StageRecord]:
+        """The stages whose products are there, by name."""
+        return dict(self._stages)
+
     def fresh(self, name: str, inputs: Mapping[str, Any]) -> bool:
         """Whether the stage need not run again."""
         stage = self._stages.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .bundle_check import verify_bundle
 from .evaluation import Evaluation, evaluate
+from .net import verify_net
 from .report import Check, VerifyReport
 
-__all__ = ["Check", "Evaluation", "VerifyReport", "evaluate", "verify_bundle"]
+__all__ = ["Check", "Evaluation", "VerifyReport", "evaluate", "verify_bundle", "verify_net"]

@@ -22,6 +22,7 @@ from .device import Expected, check_logits, check_traces
 from .drift import Drift, measure
 from .images import Program, check_images
 from .local import RELATIVE, LocalResult
+from .net import verify_net
 from .probe import probe_tokens, write_probe
 from .reference import Interface, Reference
 from .report import Check, Figure, VerifyReport
@@ -76,7 +77,9 @@ def verify_bundle(
     *,
     model: Path | None = None,
     text: Path | None = None,
-    tokens: int = 512,
+    tokens: int | None = None,
+    inputs: Path | None = None,
+    frames: int | None = None,
     after_each_pass: bool = False,
     control: Path | None = None,
 ) -> VerifyReport:
@@ -85,18 +88,38 @@ def verify_bundle(
     Args:
         bundle: the folder that `tritloom compile` wrote.
         model: the ONNX file, if it has moved.
-        text: text to feed; otherwise heldout.txt beside the model, or random tokens.
-        tokens: tokens to feed.
+        text: of a language model: text to feed; otherwise heldout.txt beside the model, or random tokens.
+        tokens: of a language model: tokens to feed, 512 if not given.
+        inputs: of a net: .npz with frames under the input's name; see `verify_net`.
+        frames: of a net: how many to feed.
         after_each_pass: test the IR after every pass, and name the first pass that breaks the numbers.
-        control: another export of the same model; otherwise the control is a float64 evaluation.
+        control: of a language model: another export; otherwise the control is a float64 evaluation.
 
     Raises:
-        InputError: the bundle, the model or the text is at fault.
+        InputError: the bundle, the model or what is fed is at fault, or an option is for the other kind of model.
     """
+    subject = open_subject(bundle, model)
+    if subject.bundle.net is not None:
+        _refuse("a feed-forward net", "--inputs FILE.npz and --frames N", tokens=tokens, text=text, control=control)
+        return verify_net(subject, inputs=inputs, frames=frames, after_each_pass=after_each_pass)
+    _refuse("a language model", "--text FILE and --tokens N", inputs=inputs, frames=frames)
+    return _verify_step(subject, text, 512 if tokens is None else tokens, after_each_pass, control)
+
+
+def _refuse(kind: str, instead: str, **options: object) -> None:
+    """Refuse options that are for the other kind of model."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name} has no meaning here: the bundle holds {kind}", f"Use {instead}.")
+
+
+def _verify_step(
+    subject: Subject, text: Path | None, tokens: int, after_each_pass: bool, control: Path | None
+) -> VerifyReport:
+    """Verify the bundle of a decoding step."""
     start = time.perf_counter()
     if tokens < 1:
         raise InputError("at least one token must be fed", "Give --tokens.")
-    subject = open_subject(bundle, model)
     checks = [subject.check_source()]
     try:
         fed = fed_tokens(subject.bundle, subject.model, text, tokens)
@@ -105,7 +128,9 @@ def verify_bundle(
     if checks[0].passed:
         checks += _verify(_begin(subject, fed), after_each_pass, control)
     seconds = time.perf_counter() - start
-    return VerifyReport(str(bundle), subject.model.name, fed.source, len(fed.tokens), tuple(checks), seconds)
+    return VerifyReport(
+        str(subject.bundle.root), subject.model.name, fed.source, len(fed.tokens), tuple(checks), seconds
+    )
 
 
 def _begin(subject: Subject, fed: Fed) -> _Run:

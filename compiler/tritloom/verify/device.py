@@ -127,7 +127,8 @@ def _compare_states(session: Session, expected: Expected) -> list[str]:
     return findings
 
 
-def _failed(name: str, error: TritloomRuntimeError) -> Check:
+def failed(name: str, error: TritloomRuntimeError) -> Check:
+    """The failed check of a run that ended in an error."""
     text = error.message.split("\n")
     return Check(name, False, text[0], findings=["\n".join(text[1:])] if text[1:] else [])
 
@@ -160,7 +161,7 @@ def check_traces(
             findings, wrong = compare_traces(trace, expected)
             findings += _compare_logits(out, expected.logits) + _compare_states(session, expected)
     except TritloomRuntimeError as error:
-        return _failed(name, error)
+        return failed(name, error)
     detail = f"{len(trace.rows):,} tensors of {len(expected.labels)} instructions over {len(tokens)} tokens"
     figures = {"tensors": len(trace.rows), "instructions": len(expected.labels), "tokens": len(tokens), "wrong": wrong}
     if findings:
@@ -182,7 +183,7 @@ def check_logits(bundle: Bundle, logits: Array, tokens: Sequence[int]) -> Check:
         with open_session(bundle, device="emulated") as session:
             out = session.prefill(list(tokens), all_logits=True)
     except TritloomRuntimeError as error:
-        return _failed(name, error)
+        return failed(name, error)
     findings = _compare_logits(out, logits)
     wrong = sum(not same_bits(a, np.ascontiguousarray(b)) for a, b in zip(out, logits, strict=True))
     figures = {"tokens": len(tokens), "wrong": wrong}

@@ -127,9 +127,7 @@ class Reference:
             model = _with_outputs(model, wanted)
             return _open_saved(model if once else hoisted(model, _run_once))
         except _REFUSALS as error:
-            raise InputError(
-                f"onnxruntime {ort.__version__} refuses {self.path.name}: {_reason(error)}", _hint(error)
-            ) from error
+            raise refusal(self.path, error) from error
 
     # -- the graph
 
@@ -165,6 +163,32 @@ class Reference:
                     return str(node.input[1]), not flag
             names = [name for node in nodes if node.op_type in _SCALINGS for name in node.input]
         return None
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """An ONNX file without its external data.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _read(path, with_weights=False)
+
+
+def open_exposed(path: Path, wanted: Iterable[str]) -> Any:
+    """A session of an ONNX file that gives its outputs and the tensors `wanted`.
+
+    Raises:
+        InputError: the file cannot be read, or onnxruntime refuses it.
+    """
+    try:
+        return _open_saved(_with_outputs(_read(path, with_weights=True), wanted))
+    except _REFUSALS as error:
+        raise refusal(path, error) from error
+
+
+def refusal(path: Path, error: Exception) -> InputError:
+    """The error for a file that onnxruntime refuses."""
+    return InputError(f"onnxruntime {ort.__version__} refuses {path.name}: {_reason(error)}", _hint(error))
 
 
 LARGEST = 1 << 30

@@ -23,10 +23,12 @@ class Check:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     findings: Sequence[str] = ()
     """What is wrong, each naming its culprit; also, for a check that passed, what is worth knowing."""
+    skipped: bool = False
+    """Whether it could not be made: the detail says why. It counts as passed."""
 
     def lines(self) -> list[str]:
         """The check for a reader."""
-        mark = "ok    " if self.passed else "FAILED"
+        mark = "--    " if self.skipped else "ok    " if self.passed else "FAILED"
         shown = [f"         {line}" for finding in self.findings[:_SHOWN] for line in finding.split("\n")]
         if len(self.findings) > _SHOWN:
             shown.append(f"         and {len(self.findings) - _SHOWN} more")
@@ -37,6 +39,7 @@ class Check:
         return {
             "name": self.name,
             "passed": self.passed,
+            "skipped": self.skipped,
             "detail": self.detail,
             "figures": dict(self.figures),
             "findings": list(self.findings),
@@ -50,10 +53,13 @@ class VerifyReport:
     bundle: str
     model: str
     text: str
-    """Where the tokens came from."""
+    """Where the tokens or frames came from."""
     tokens: int
+    """Tokens or frames that were fed."""
     checks: tuple[Check, ...]
     seconds: float
+    unit: str = "tokens"
+    """What was fed: tokens, or frames of a net."""
 
     @property
     def passed(self) -> bool:
@@ -73,9 +79,11 @@ class VerifyReport:
 
     def lines(self) -> list[str]:
         """The report for a reader."""
-        head = [f"{self.bundle} against {self.model}, {self.tokens} tokens of {self.text}"]
+        head = [f"{self.bundle} against {self.model}, {self.tokens:,} {self.unit} of {self.text}"]
         failed = [check.name for check in self.checks if not check.passed]
-        verdict = f"FAILED: {', '.join(failed)}" if failed else f"verified: {len(self.checks)} checks"
+        skipped = [check.name for check in self.checks if check.skipped]
+        verdict = f"FAILED: {', '.join(failed)}" if failed else f"verified: {len(self.checks) - len(skipped)} checks"
+        verdict += f"; not checked: {', '.join(skipped)}" if skipped else ""
         body = [line for check in self.checks for line in check.lines()]
         return [*head, *body, f"{verdict} ({self.seconds:.1f} s)"]
 
@@ -85,8 +93,8 @@ class VerifyReport:
             "passed": self.passed,
             "bundle": self.bundle,
             "model": self.model,
-            "text": self.text,
-            "tokens": self.tokens,
+            "text" if self.unit == "tokens" else "inputs": self.text,
+            self.unit: self.tokens,
             "seconds": round(self.seconds, 3),
             "checks": [check.to_json() for check in self.checks],
         }

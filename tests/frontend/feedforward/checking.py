@@ -18,7 +18,7 @@ from tritloom.frontend import Imported, import_onnx
 from tritloom.ir.bindings import bound_tensor
 from tritloom.ir.interpreter.net import NetInterpreter
 from tritloom.ir.mlir import Operation, SSAValue
-from tritloom.ir.tern import QuantizeOp, RequantizeOp
+from tritloom.ir.tern import QuantizeOp, RequantizeOp, ScoresOp, element_of, range_of
 
 Array = NDArray[Any]
 QUANTISERS = (QuantizeOp, RequantizeOp)
@@ -98,6 +98,9 @@ def check(model: onnx.ModelProto, x: Array, folder: Path, exact: bool = False) -
 
     def observe(op: Operation, results: list[Array]) -> None:
         values[op.results[0]] = ours = results[0]
+        if not isinstance(op, ScoresOp):
+            low, high = range_of(element_of(op.results[0]))
+            assert low <= ours.min() <= ours.max() <= high, op
         if not (name := quantisers.get(op)):
             return
         theirs = channels_last(truth[name]).reshape(ours.shape).astype(np.int64)

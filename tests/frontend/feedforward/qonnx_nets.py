@@ -82,6 +82,13 @@ def _(g: Graph) -> str:
     return dense(g, y, 4, 8)
 
 
+@net("one bit weights, narrow", 12)
+def _(g: Graph) -> str:
+    y = quant(g, dense(g, image(g, 12), 8, 12), 0.5, 3, signed=1)
+    weight = quant(g, g.const(np.linspace(-1, 1, 32).reshape(4, 8)), 0.25, 1, signed=1, narrow=1)
+    return g.add("Gemm", y, weight, transB=1)
+
+
 @net("BipolarQuant", 12)
 def _(g: Graph) -> str:
     y = g.add("BipolarQuant", dense(g, image(g, 12), 8, 12), np.float32(0.3), domain=QONNX)

@@ -10,7 +10,17 @@ import pytest
 from checking import Array, check, import_model
 from graphs import Graph, random_bytes, random_trits
 from onnx import TensorProto
-from tritloom.ir.tern import ConcatOp, PoolOp, QuantizeOp, RequantizeOp, SumOp
+from tritloom.ir.tern import (
+    ConcatOp,
+    Conv2dOp,
+    DenseOp,
+    PoolOp,
+    QuantizeOp,
+    RequantizeOp,
+    SumOp,
+    element_of,
+    integer_for,
+)
 
 RNG = np.random.default_rng(5)
 Build = Callable[[Graph], str]
@@ -95,6 +105,13 @@ def _(g: Graph) -> str:
     return dense(g, g.add("Mul", g.add("Cast", y, to=TensorProto.FLOAT), np.float32(1 / 30)), 4, 6)
 
 
+@case("a straight-through residue", 9)
+def _(g: Graph) -> str:
+    y = dense(g, image(g, 9), 6, 9)
+    quantised = g.quantised(y, 0.07, bits=4, signed=True)
+    return dense(g, g.add("Add", y, g.add("Sub", quantised, y)), 4, 6)
+
+
 @case("zero point with padding", 2, 6, 6)
 def _(g: Graph) -> str:
     y = g.quantised(conv(g, image(g, 2, 6, 6, zero=7), 4, 2), 0.07, zero=100)
@@ -122,6 +139,12 @@ def _(g: Graph) -> str:
     y = g.add("MaxPool", y, kernel_shape=[3, 2], strides=[2, 3], ceil_mode=1)
     y = g.add("MaxPool", y, kernel_shape=[2, 2], dilations=[2, 1])
     return g.quantised(y, 0.04, signed=True)
+
+
+@case("a window that would begin in the padding", 2, 5, 5)
+def _(g: Graph) -> str:
+    y = g.quantised(conv(g, image(g, 2, 5, 5), 4, 2), 0.04, signed=True)
+    return g.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1)
 
 
 @case("automatic padding", 2, 8, 7)
@@ -276,6 +299,7 @@ OUTPUT_RANK = {
     "overlapping maximum with padding, signed": 4,
     "maximum, rounded up, twice": 4,
     "automatic padding": 4,
+    "a window that would begin in the padding": 4,
     "an average with an offset": 4,
     "a sum that is no quantiser's": 4,
     "a difference of scales": 4,
@@ -339,3 +363,42 @@ def test_inputs_of_both_signs_and_any_batch(tmp_path: Path) -> None:
     model = g.output(dense(g, x, 4, 9)).model()
     codes: Array = random_bytes(33, 9).view(np.int8)
     check(model, codes, tmp_path)
+
+
+SUMS = [(TensorProto.INT8, -128, 127), (TensorProto.UINT8, 0, 255)]
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), SUMS)
+@pytest.mark.parametrize("columns", [1, 2, 5, 40])
+def test_the_type_of_sums_is_the_narrowest(kind: int, low: int, high: int, columns: int, tmp_path: Path) -> None:
+    trits = random_trits(3, columns, seed=columns) * np.int8(-1 if columns == 2 else 1)
+    g = Graph()
+    x = g.input([1, columns], kind)
+    g.output(g.add("MatMulInteger", x, trits.T.copy()), kind=TensorProto.INT32)
+    (op,) = (op for op in import_model(g.model(), tmp_path).module.walk() if isinstance(op, DenseOp))
+    largest = max(int(np.where(row > 0, row * high, row * low).sum()) for row in trits.astype(int))
+    smallest = min(int(np.where(row > 0, row * low, row * high).sum()) for row in trits.astype(int))
+    assert element_of(op.result) == integer_for(smallest, largest)
+
+
+def test_the_type_of_padded_sums_holds_the_zero_point(tmp_path: Path) -> None:
+    """Codes 6 to 15, zero point 1: at the upper border a sum is larger than any inside."""
+    g = Graph()
+    codes = g.add("Clip", g.input([1, 1, 4, 4], TensorProto.UINT8), np.uint8(6), np.uint8(15))
+    x = g.add("DequantizeLinear", codes, np.float32(1), np.uint8(1))
+    weight = np.float32([[[[-1, -1, -1], [1, 1, 1], [1, 1, -1]]]])
+    g.output(g.add("Conv", x, weight, pads=[1, 1, 1, 1]), rank=4)
+    module = import_model(g.model(), tmp_path).module
+    (op,) = (op for op in module.walk() if isinstance(op, Conv2dOp))
+    assert op.pad_code.value.data == 1
+    images = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (512, 1, 4, 4))
+    check(g.model(), images, tmp_path, exact=True)
+
+
+def test_the_sign_of_zero(tmp_path: Path) -> None:
+    g = Graph()
+    sums = g.add("MatMulInteger", g.input([8, 6], TensorProto.INT8), random_trits(6, 5))
+    y = g.add("Sign", g.add("Cast", sums, to=TensorProto.FLOAT))
+    g.output(g.add("MatMul", y, random_trits(5, 3).astype(np.float32)))
+    codes = np.random.default_rng(1).integers(-1, 2, (64, 6)).astype(np.int8)
+    check(g.model(), codes, tmp_path, exact=True)

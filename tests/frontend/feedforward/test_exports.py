@@ -13,13 +13,14 @@ from tritloom.ir.interpreter.net import NetInterpreter
 from tritloom.ir.tern import StepsOp, WeightOp
 
 FILES = sorted((Path(__file__).parents[2] / "fixtures" / "feedforward").glob("*.onnx"))
-NETS = sorted({file.name.split(".")[0].removesuffix("_script") for file in FILES})
+NETS = sorted(file.stem for file in FILES[0].parent.glob("*.npz"))
 PLAIN = [file for file in FILES if "qonnx" not in file.name]
 EXACT = ("power_of_two", "sign")
 
 
 def net_of(file: Path) -> str:
-    return file.name.split(".")[0].removesuffix("_script")
+    """`cnn` of `cnn_script.qcdq.onnx`."""
+    return max((net for net in NETS if file.name.startswith(net)), key=len)
 
 
 def inputs(file: Path) -> Array:

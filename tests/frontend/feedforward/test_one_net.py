@@ -10,7 +10,7 @@ import onnx
 import pytest
 from checking import check, import_model
 from graphs import Graph, random_bytes, random_trits
-from spellings import EVERY, PLAIN, Spelling, weight
+from spellings import EVERY, PLAIN, Spelling, Weight, weight
 from tritloom.ir.tern import StepsOp, WeightOp
 
 Structure = tuple[tuple[str, ...], ...]
@@ -92,3 +92,19 @@ def test_the_same_ir(spelling: str, net: str, per_channel: bool, folder: Path) -
 @pytest.mark.parametrize("net", NETS)
 def test_their_codes(net: str, tmp_path: Path) -> None:
     check(NETS[net](PLAIN["QCDQ of masters"], True), random_bytes(32, *FRAMES[net]), tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_scales_to_the_last_bit(seed: int, tmp_path: Path) -> None:
+    """w + (q - w) is q, not what float32 makes of it; the mean of the masters is rounded once."""
+    random = np.random.default_rng(seed)
+    masters = (random.normal(0, 1, (8, 500)) * random.uniform(0, 1, (8, 500)) ** 3).astype(np.float32)
+    scale = np.abs(masters).mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    w = Weight(np.clip(np.rint(masters / scale), -1, 1).astype(np.int8), masters, per_channel=True)
+    numbers = set()
+    for spelling in ("stored", "masters, dynamo", "straight-through"):
+        g = Graph()
+        y = g.add("Gemm", g.image([1, 500]), PLAIN[spelling](g, w), transB=1)
+        imported = import_model(g.output(g.quantised(y, 0.3, signed=True)).model(), tmp_path)
+        numbers.add(tuple(op.hash.data for op in imported.module.ops if isinstance(op, StepsOp)))
+    assert len(numbers) == 1

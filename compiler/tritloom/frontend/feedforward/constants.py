@@ -131,14 +131,7 @@ class Constants:
 
     def root(self, value: ir.Value) -> str:
         """Name of the largest initialiser that a constant is computed from."""
-        found, queue, seen = [value], [value], {value}
-        while queue:
-            node = queue.pop().producer()
-            new = [v for v in (node.inputs if node is not None else ()) if v is not None and v not in seen]
-            seen.update(new)
-            queue += new
-            found += new
-        stored = [v for v in found if v in self._graph.constants]
+        stored = [v for v in _behind(value) if v in self._graph.constants]
         largest = max(stored, key=lambda v: self._graph.constants[v].size, default=value)
         return largest.name or value.name or "weight"
 
@@ -186,11 +179,28 @@ class Constants:
     def _count_ties(self, node: ir.Node, values: Array) -> None:
         """Masters that a mean summed in another order might round otherwise."""
         operand = node.inputs[0]
-        if operand is None or values.size < 2:
+        if operand is None or values.size < 2 or not _holds_mean(operand):
             return
         ties = int(np.count_nonzero(np.abs(np.abs(values.astype(np.float64)) - 0.5) < TIE))
         if ties:
             self.near_ties[self.root(operand)] = ties
+
+
+def _behind(value: ir.Value) -> list[ir.Value]:
+    """A value and all that it is computed from."""
+    found, seen = [value], {value}
+    for current in found:
+        node = current.producer()
+        new = [v for v in (node.inputs if node is not None else ()) if v is not None and v not in seen]
+        seen.update(new)
+        found += new
+    return found
+
+
+def _holds_mean(value: ir.Value) -> bool:
+    """Whether a mean goes into a value."""
+    nodes = (v.producer() for v in _behind(value))
+    return any(node is not None and node.op_type == "ReduceMean" for node in nodes)
 
 
 def _parameter(values: Array, shape: tuple[int, ...], axis: int, block: int) -> Array:
@@ -256,7 +266,7 @@ def _quant(node: ir.Node, inputs: list[Array | None]) -> Array:
         raise ValueError(f"bit width {width.reshape(-1)[0]} or rounding mode {rounding} is unknown")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         codes = values.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
-    if limits == (-1, 0):
+    if signed and limits[1] == 0:
         codes = np.where(codes >= 0, np.float32(1), np.float32(-1))
     else:
         codes = ROUNDINGS[rounding][1](np.clip(codes, limits[0], limits[1]))

@@ -41,6 +41,8 @@ class Net:
     constants: Constants
     batch: int
     """Frames of the ONNX shapes: what the first axis is."""
+    residues: dict[ir.Value, ir.Value]
+    """Straight-through sums `x + (q - x)`, and the q that each stands for."""
     forms: dict[ir.Value, Form] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 

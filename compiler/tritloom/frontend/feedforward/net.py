@@ -108,7 +108,7 @@ def _begin(graph: Graph, source: ir.Value) -> tuple[Net, Port]:
         low = -128 if source.dtype == ir.DataType.INT8 else 0
         tensor = Emitted(port.shape, name, builder.argument, (low, low + 255))
     forms[source] = Form((Term(tensor, ONE),), port.index)
-    return Net(builder, constants, port.batch, forms), port
+    return Net(builder, constants, port.batch, graph.residues, forms), port
 
 
 def _needed(model: ir.Model, net: Net) -> list[ir.Node]:
@@ -128,6 +128,9 @@ def _read(net: Net, node: ir.Node) -> None:
     if node.outputs[0] in net.constants:
         return
     reader = READERS.get((node.domain, node.op_type))
+    if (quantised := net.residues.get(node.outputs[0])) in net.forms:
+        net.forms[node.outputs[0]] = net.forms[quantised].by(node)
+        return
     try:
         if reader is None:
             net.refusals.append(unsupported(node))

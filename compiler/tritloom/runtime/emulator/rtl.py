@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ LIBRARY = "libtritloom_rtl.so"
 _TOOL_SECONDS = 900
 _CYCLES = 256
 """Clock cycles that the simulation runs on between two looks at the host."""
+_PAUSE_SECONDS = 20e-6
+"""Between two stretches of the clock: the host gets its turn at the registers."""
 _LINT = ("-Wno-lint", "-Wno-style", "-Wno-fatal")
 
 _READ = ctypes.CFUNCTYPE(
@@ -221,7 +224,9 @@ class RtlKernel(HlsKernel):
         RegisterFile.__init__(self, base, span)
         self._simulation = _Simulation(library, design, memory, seed)
         self._running = False
-        weakref.finalize(self, self._simulation.close)
+        self._level = False
+        # Not at the interpreter's end: the clock's thread may be in the library then.
+        weakref.finalize(self, self._simulation.close).atexit = False
 
     def read32(self, offset: int) -> int:
         with self.lock:
@@ -231,13 +236,13 @@ class RtlKernel(HlsKernel):
             ended = value & AP_DONE or (value & AP_IDLE and not value & AP_START)
             if offset == CTRL and ended:
                 self._running = False
-            self.interrupt(self._simulation.interrupt)
+            self._drive()
             return value
 
     def write32(self, offset: int, value: int) -> None:
         with self.lock:
             self._simulation.write(offset, value)
-            self.interrupt(self._simulation.interrupt)
+            self._drive()
             if offset == CTRL and value & AP_START and not self._running:
                 self._running = True
                 threading.Thread(target=_clock, args=(weakref.ref(self),), daemon=True, name="emulated-clock").start()
@@ -252,8 +257,17 @@ class RtlKernel(HlsKernel):
                 self._running = False
                 self.interrupt(True)  # wake a host that waits: its next read of CTRL tells why
                 return False
-            self.interrupt(self._simulation.interrupt)
+            self._drive()
             return True
+
+    def _drive(self) -> None:
+        """Pass the interrupt on where it changed; a kernel that raised it is done, and its clock can stop."""
+        level = self._simulation.interrupt
+        if level != self._level:
+            self._level = level
+            self.interrupt(level)
+            if level:
+                self._running = False
 
     def _raise(self) -> None:
         if self._simulation.error is not None:
@@ -266,6 +280,7 @@ def _clock(reference: weakref.ref[RtlKernel]) -> None:
     """The clock of a kernel: it stops when the kernel is done, or is no longer on any device."""
     while (kernel := reference()) is not None and kernel.tick():
         del kernel
+        time.sleep(_PAUSE_SECONDS)
 
 
 class RtlDevice(EmulatedDevice):
