@@ -6,13 +6,23 @@ import asyncio
 import gc
 import json
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tritloom.runtime import BundleError, DeviceError, InputError, KernelError, KernelTimeout, NetSession, load
+from tritloom.runtime import (
+    BundleError,
+    DeviceError,
+    InputError,
+    KernelError,
+    KernelTimeout,
+    NetSession,
+    canonical_hash,
+    load,
+)
 from tritloom.runtime.__main__ import main
 from tritloom.runtime.bench import bench_net, random_frames
 from tritloom.runtime.selftest import check, record
@@ -92,6 +102,76 @@ def test_faults(
         assert np.array_equal(session.run(None, frame(1))[0], scores(frame(1)["x"]))
     gc.collect()
     assert device.memory.blocks == ()
+
+
+def test_a_closed_session(net: Path, emulation: None) -> None:
+    device = emulated_device()
+    with load(net, device) as session:
+        session.run(None, frame(1))
+    with pytest.raises(DeviceError, match="the session is closed"):
+        session.run(None, frame(1))
+    session.close()
+    gc.collect()
+    assert device.memory.blocks == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((2, 2, 4), np.nan, np.float32), "'x' holds NaN"),
+        (np.zeros((2, 2, 4)), r"'x' is float64 \[2, 2, 4\]"),
+        (np.zeros((2, 4, 2), np.float32), r"'x' is float32 \[2, 4, 2\]"),
+        (np.float32(1), r"'x' is float32 \[\]"),
+        ([[["a"] * 4] * 2], r"'x' is <U1 \[1, 2, 4\]"),
+    ],
+)
+def test_bad_floats(net: Path, emulation: None, values: Any, message: str) -> None:
+    def floats(program: dict[str, Any]) -> None:
+        program["input"]["dtype"], program["input_bytes"] = "float32", 32
+
+    change_program(net, floats)
+    with load(net, "emulated") as session:
+        with pytest.raises(InputError, match=message) as caught:
+            session.run(None, {"x": values})
+        assert caught.value.hint
+        assert session.last_counters is None  # nothing was started
+        session.run(None, {"x": np.full((1, 2, 4), np.inf, np.float32)})
+
+
+def change_program(net: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the program in the manifest, its hash made right."""
+    path = net / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest["program"])
+    manifest["program"]["hash"] = canonical_hash(manifest["program"])
+    path.write_text(json.dumps(manifest))
+
+
+def test_two_sessions_on_two_devices(net: Path, emulation: None) -> None:
+    """They take turns in one process, from two threads."""
+    with load(net, emulated_device()) as a, load(net, emulated_device()) as b:
+        given = {a: [frames(count) for count in (3, 300, 7)], b: [frames(count) for count in (5, 257, 1)]}
+        found: dict[Any, list[np.ndarray]] = {a: [], b: []}
+
+        def run(session: Any) -> None:
+            found[session] += [session.run(None, {"x": part})[0] for part in given[session]]
+
+        threads = [threading.Thread(target=run, args=(session,)) for session in (a, b)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for session in (a, b):
+            assert all(np.array_equal(x, scores(y)) for x, y in zip(found[session], given[session], strict=True))
+
+
+def test_another_net_on_the_device(net: Path, tmp_path: Path, emulation: None) -> None:
+    """Loading it replaces the overlay: the first session says so, and gives no numbers of the other net."""
+    device = emulated_device()
+    with load(net, device) as first, load(write_net(tmp_path / "other"), device) as second:
+        assert np.array_equal(second.run(None, frame(1))[0], scores(frame(1)["x"]))
+        with pytest.raises(DeviceError, match="another overlay has been loaded onto the device since"):
+            first.run(None, frame(1))
 
 
 def test_awaiting(session: NetSession, monkeypatch: pytest.MonkeyPatch) -> None:

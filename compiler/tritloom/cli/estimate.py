@@ -63,7 +63,13 @@ def estimate_tables(report: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def every_instruction(report: Mapping[str, Any]) -> RenderableType:
-    """The cycles of every instruction of a token, in the order of the program."""
+    """The cycles of every instruction of a token, in the order of the program.
+
+    Raises:
+        InputError: the bundle holds a feed-forward net, which has stages and no instructions.
+    """
+    if "instructions" not in report["estimate"]:
+        raise InputError("a feed-forward net has no instructions", "leave --instructions out: the stages are shown")
     rows = [
         (
             row["index"],

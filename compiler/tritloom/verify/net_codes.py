@@ -57,7 +57,7 @@ class CodeCheck:
     """Compares frames, chunk by chunk; the findings are in `layers`."""
 
     def __init__(self, imported: Imported, integer: bool) -> None:
-        """`integer`: the graph computes in integers itself, so that no code may differ."""
+        """`integer`: the graph computes in integers itself, so that no code behind its float input may differ."""
         self._store = imported.store
         self._interpreter = NetInterpreter(imported.module, imported.store)
         quantisers = [op for op in self._interpreter.net.walk() if isinstance(op, Quantiser)]
@@ -68,7 +68,8 @@ class CodeCheck:
             tensor = bound_tensor(op.result)
             function = self._function(op)
             if tensor:
-                self.layers[op] = LayerCodes(op, tensor, integer or evaluated_exactly(op, function))
+                whole = integer and isinstance(op, RequantizeOp)
+                self.layers[op] = LayerCodes(op, tensor, whole or evaluated_exactly(op, function))
             else:
                 self.unbound.append(f"{op.name} {op.function} ({', '.join(onnx_names(op))})")
 

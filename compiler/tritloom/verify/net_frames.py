@@ -71,7 +71,8 @@ def frames_for(imported: Imported, port: NetPort, model: Path, inputs: Path | No
     beside = model.parent / Path(imported.metadata.get(SAMPLES_KEY, HELD_OUT)).name
     found = _beside(beside, port)
     if found is None:
-        return Frames(_random(imported, port, wanted), None, f"random values (no samples: seed {_SEED})")
+        why = f"{beside.name} does not fit the input" if beside.is_file() else "no samples"
+        return Frames(_random(imported, port, wanted), None, f"random values ({why}: seed {_SEED})")
     values, labels = found
     values, labels = values[:wanted], None if labels is None else labels[:wanted]
     missing = wanted - len(values)

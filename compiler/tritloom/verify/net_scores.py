@@ -74,7 +74,8 @@ class ScoreCheck:
         accuracy = self._accuracy(all_ours, figures)
         if findings:
             return Check("scores", False, f"scores or classes are not {name}'s{accuracy}", figures, [*findings, *notes])
-        equal = f"{int(same.sum()):,} of {len(same):,} classes equal"
+        tie = f", {len(same) - int(same.sum())} at a tie" if not same.all() else ""
+        equal = f"{int(same.sum()):,} of {len(same):,} classes equal{tie}"
         detail = f"{equal}, scores within {distance.max():.1e} of their range (limit {SCORES:g}){accuracy}"
         return Check("scores", True, detail, figures, notes)
 
