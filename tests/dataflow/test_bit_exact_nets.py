@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tritloom.analysis.stage_cost import work_of
 from tritloom.ir import flow, tern
 from tritloom.ir.interpreter.net import NetInterpreter, net_of
 from tritloom.ir.mlir import ModuleOp, VerifyException
+from tritloom.ir.steps import StepFunction, uniform
 from tritloom.ir.tern import Window
 from tritloom.passes.refold import set_lanes, with_results
 from tritloom.passes.stages import flow_stages
@@ -48,7 +50,17 @@ def branches() -> tuple[NetBuilder, ModuleOp]:
     return net, net.finish(net.requantize(net.conv(pooled, 4, square(2)), bits=5, signed=True))
 
 
-NETS = {"mlp": mlp, "sequence": sequence, "residual": residual_net, "branches": branches}
+def power_of_two_residual() -> tuple[NetBuilder, ModuleOp]:
+    """A residual sum on scales of powers of two: every other sum is a tie, which half to even does not round evenly."""
+    net = NetBuilder((5, 5, 4), tern.integer_type(8, signed=False), seed=9)
+    codes = net.requantize(net.input, bits=4)
+    branch = net.requantize(net.conv(codes, 4, square(3, pad=1)), bits=4)
+    steps = StepFunction(((Fraction(1, 4),), (Fraction(1, 2),)), (Fraction(0),), (uniform(0, 7),), 0)
+    joined = net.add(tern.RequantizeOp([branch, codes], net.steps(steps), tern.integer_type(3, signed=False)))
+    return net, net.finish(net.dense(joined, 5))
+
+
+NETS = {"ties": power_of_two_residual, "mlp": mlp, "sequence": sequence, "residual": residual_net, "branches": branches}
 
 
 @pytest.mark.parametrize("name", NETS)

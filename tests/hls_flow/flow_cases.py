@@ -153,8 +153,14 @@ def multiply_shift2(draw: Draw, name: str) -> Case:
 
 def add(draw: Draw, name: str) -> Case:
     lanes, a, b = draw.integer(1, 5), elements(draw, 20), elements(draw, 20)
-    traits = {"ELEMENTS": lanes * draw.integer(1, 5), "LANES": lanes}
-    return _case("add", name, traits, [(a, lanes), (b, lanes)], [(bits_of(a.low + b.low, a.high + b.high), lanes)])
+    traits = {"ELEMENTS": lanes * draw.integer(1, 5), "LANES": lanes, "FACTOR_A": 3, "FACTOR_B": 4}
+    return _case(
+        "add",
+        name,
+        traits,
+        [(a, lanes), (b, lanes)],
+        [(bits_of(3 * a.low + 4 * b.low, 3 * a.high + 4 * b.high), lanes)],
+    )
 
 
 def concat(draw: Draw, name: str) -> Case:

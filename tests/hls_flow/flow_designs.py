@@ -115,7 +115,7 @@ class Builder:
     def add(self, name: str, a: str, b: str) -> str:
         left, right = self.streams[a], self.streams[b]
         out = bits_of(left.element.low + right.element.low, left.element.high + right.element.high)
-        traits = {"ELEMENTS": self.elements(a), "LANES": left.lanes}
+        traits = {"ELEMENTS": self.elements(a), "LANES": left.lanes, "FACTOR_A": 1, "FACTOR_B": 1}
         return self.stage("add", name, [a, b], [(out, left.lanes)], **traits)
 
     def store(self, source: str, depths: dict[str, int] | None = None) -> FlowDesign:

@@ -101,7 +101,7 @@ REFERENCE: dict[str, Callable[..., list[Array]]] = {
     "thresholds": _thresholds,
     "multiply_shift": _multiply_shift,
     "multiply_shift2": _multiply_shift2,
-    "add": lambda stage, a, b: [a + b],
+    "add": lambda stage, a, b: [stage.traits["FACTOR_A"] * a + stage.traits["FACTOR_B"] * b],
     "concat": _concat,
     "fork": lambda stage, x: [x] * stage.traits["COPIES"],
 }

@@ -106,7 +106,8 @@ FLOW_ERRORS: dict[str, list[tuple[str, str]]] = {
          "flow.requantize: thresholds are of one operand"),
     ],
     "flow.add": [
-        (flow(CODES + "%a, %b = flow.fork %q : I1 -> I1, I1\n%s = flow.add %a, %b : I1, I1 -> J1\n"),
+        (flow(CODES + "%a, %b = flow.fork %q : I1 -> I1, I1\n"
+              "%s = flow.add %a, %b {factors = [1 : i64, 1 : i64]} : I1, I1 -> J1\n"),
          "flow.add: operands and result differ in shape"),
     ],
     "flow.concat": [
@@ -126,7 +127,7 @@ EVERY_FLOW_OP = flow(
 %d = flow.requantize %p, %t @two {form = #tern<form multiply_shift>, shift = 7 : i64, multiplier_bits = 9 : i64}
   : I1, I1 -> I1
 %e, %f, %g = flow.fork %d : I1 -> I1, I1, I1
-%s = flow.add %e, %f : I1, I1 -> D1
+%s = flow.add %e, %f {factors = [2 : i64, 1 : i64]} : I1, I1 -> D1
 %i = flow.requantize %s @input {form = #tern<form thresholds>} : D1 -> I1
 %j = flow.concat %i, %g : I1, I1 -> J1
 %k = flow.store %j {beat_bits = 32 : i64} : J1 -> tensor<4x4x4xui8>

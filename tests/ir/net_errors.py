@@ -103,6 +103,8 @@ NET_ERRORS: dict[str, list[tuple[str, str]]] = {
          "tern.pool: a maximum has the type of its operand"),
     ],
     "tern.sum": [
+        (cut(R + SUM.replace("%r, %r", "%r, %r {factors = [1 : i64, 0 : i64]}")),
+         "tern.sum: factors are two positive integers"),
         (cut(R + SUM.replace("tensor<4x4x4xsi3>", "tensor<4x4x3xsi3>")),
          "tern.sum: operands and result differ in shape"),
         (cut(R + SUM.replace("si3", "si2")), "tern.sum: sums -4 to 2 do not fit tensor<4x4x4xsi2>"),

@@ -15,7 +15,7 @@ from tritloom.ir.engine import Engine
 from tritloom.ir.flow import Flow
 from tritloom.ir.locations import fused_location, location, onnx_names
 from tritloom.ir.mlir import ModuleOp, Operation
-from tritloom.ir.tern import Tern
+from tritloom.ir.tern import NetOp, PortAttr, Tern
 from tritloom.ir.text import IrSyntaxError, ir_text, parse_ir
 from tritloom.passes import CompilerContext, default_passes, run_passes
 from tritloom.targets import load_target
@@ -215,3 +215,15 @@ def test_operations_are_documented() -> None:
     plain = {"tern.add", "tern.sub", "tern.mul", "tern.div", "tern.max", "tern.min"}
     plain |= {"tern.sigmoid", "tern.silu", "tern.sqrt", "tern.relu"}
     assert [op.name for op in ops if not op.__doc__ and op.name not in plain] == []
+
+
+@pytest.mark.parametrize("name", ["é", "输入", 'x\u00e9\\"y', "a\\C3"])
+def test_names_beyond_ascii_are_read_back(name: str) -> None:
+    module = parse_ir(net_text())
+    net = next(op for op in module.walk() if isinstance(op, NetOp))
+    port = net.input_ports[0]
+    net.properties["inputs"] = type(net.inputs)([PortAttr.of(name, port.dimensions, port.order)])
+    printed = ir_text(module)
+    again = parse_ir(printed)
+    assert next(op for op in again.walk() if isinstance(op, NetOp)).input_ports[0].tensor.data == name
+    assert ir_text(again) == printed

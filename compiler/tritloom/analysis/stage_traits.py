@@ -168,8 +168,9 @@ def _steps(stage: flow.RequantizeOp | flow.QuantizeOp, folding: Folding) -> dict
     return traits | {"SHIFT": shift, "HIGH": found.high}
 
 
-def _join(stage: flow.Stage, folding: Folding) -> dict[str, int]:
-    return {"ELEMENTS": _elements(stage), "LANES": folding.lanes_out}
+def _add(stage: flow.AddOp, folding: Folding) -> dict[str, int]:
+    first, second = stage.multiples
+    return {"ELEMENTS": _elements(stage), "LANES": folding.lanes_out, "FACTOR_A": first, "FACTOR_B": second}
 
 
 def _concat(stage: flow.ConcatOp, folding: Folding) -> dict[str, int]:
@@ -207,6 +208,6 @@ _TRAITS: Final[dict[type[Operation], Callable[..., dict[str, int]]]] = {
     flow.VvauOp: _vvau,
     flow.PoolOp: _pool,
     flow.GlobalPoolOp: _global_pool,
-    flow.AddOp: _join,
+    flow.AddOp: _add,
     flow.ConcatOp: _concat,
 }

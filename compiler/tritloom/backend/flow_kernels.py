@@ -73,7 +73,7 @@ KERNELS: Final[Mapping[str, Kernel]] = {
         _OUT,
         {"multiplier0": "CHANNELS", "multiplier1": "CHANNELS", "bias": "CHANNELS"},
     ),
-    "add": _kernel("join.h", "ELEMENTS LANES", _TWO, _OUT),
+    "add": _kernel("join.h", "ELEMENTS LANES FACTOR_A FACTOR_B", _TWO, _OUT),
     "concat": _kernel("join.h", "PIXELS CHANNELS_A CHANNELS_B LANES", _TWO, _OUT),
     "fork": _kernel("fork.h", "ELEMENTS LANES COPIES", _IN, {}),
     "store": _kernel("store.h", "BEAT_BITS ELEMENTS LANES", _IN, {}),

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 I64 = NDArray[np.int64]
 T = TypeVar("T")
 
+LARGEST_FACTOR = 64
+"""Of the integers that two scales are as."""
 _FAR = 2**62
 """Beyond every accumulator."""
 
@@ -122,6 +124,30 @@ class StepFunction:
             for level, (at, inclusive) in enumerate(single.boundaries[0]):
                 tables[channel, level] = _smallest_float((at - offset) / abs(scale), inclusive)
         return tables, negative
+
+    @cached_property
+    def small_ratio(self) -> tuple[int, int] | None:
+        """p, q where in every channel the scales of two operands are as p to q, both at most `LARGEST_FACTOR`."""
+        if self.operands != 2:
+            return None
+        first, second = self.scales
+        pairs = {(_pick(first, c), _pick(second, c)) for c in range(max(len(first), len(second)))}
+        if any(scale == 0 for _, scale in pairs) or len(ratios := {a / b for a, b in pairs}) != 1:
+            return None
+        ratio = ratios.pop()
+        fits = ratio > 0 and max(ratio.numerator, ratio.denominator) <= LARGEST_FACTOR
+        return (ratio.numerator, ratio.denominator) if fits else None
+
+    def of_sum(self) -> StepFunction:
+        """The function of `p * a_0 + q * a_1`, p and q being the small ratio.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.small_ratio is None:
+            raise ValueError("the scales of the operands have no small ratio")
+        scales = tuple(scale / self.small_ratio[0] for scale in self.scales[0])
+        return StepFunction((scales,), self.offset, self.boundaries, self.low, self.step)
 
     def given(self, index: int, value: int) -> StepFunction:
         """The function of the other operands, one operand being fixed."""

@@ -14,6 +14,7 @@ from .mlir import ModuleOp
 from .steps import StepFunction
 from .tern import VectorOp, WeightOp
 
+SUM = ".sum"
 Loader = Callable[[], NDArray[np.generic]]
 _ROWS: Final = 256
 """Rows that are made contiguous at a time."""
@@ -53,10 +54,13 @@ class WeightStore:
         self.loaders[name] = loader
 
     def steps(self, name: str) -> StepFunction:
-        """The step function of that name."""
-        if name not in self.functions:
+        """The step function of that name; `x.sum` is x as a function of the sum of its two operands."""
+        if name in self.functions:
+            return self.functions[name]
+        two = self.functions.get(name.removesuffix(SUM))
+        if two is None or not name.endswith(SUM):
             raise UnknownSymbol(name)
-        return self.functions[name]
+        return two.of_sum()
 
     def _load(self, name: str) -> NDArray[np.generic]:
         if name not in self.loaders:

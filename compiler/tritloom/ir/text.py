@@ -12,6 +12,7 @@ from .mlir import Builtin, Context, ModuleOp, Operation, ParseError, Parser, Pri
 from .tern import Tern
 
 _LINE: Final = 110
+_ESCAPED: Final = re.compile(r"(?:\\[89A-F][0-9A-F])+")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -29,7 +30,16 @@ def ir_text(module: ModuleOp, generic: bool = False, locations: bool = True) -> 
     """MLIR text of a module; `generic` is the form that mlir-opt reads without our dialects."""
     stream = StringIO()
     Printer(stream, print_generic_format=generic, print_debuginfo=locations).print_op(module)
-    return stream.getvalue() + "\n"
+    return _ESCAPED.sub(_plain, stream.getvalue()) + "\n"
+
+
+def _plain(escaped: re.Match[str]) -> str:
+    """The characters of escaped UTF-8: xDSL writes those beyond ASCII as bytes, which it reads as no string."""
+    raw = bytes.fromhex(escaped.group().replace("\\", ""))
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return escaped.group()
 
 
 def op_text(op: Operation) -> str:

@@ -98,7 +98,7 @@ def _pool(design: Dataflow, op: tern.PoolOp) -> None:
 
 
 def _sum(design: Dataflow, op: tern.SumOp) -> None:
-    new = flow.AddOp(design.take(op.lhs), design.take(op.rhs), op.result.type)
+    new = flow.AddOp(design.take(op.lhs), design.take(op.rhs), op.multiples, op.result.type)
     design.result(op.result, design.emit(new, op))
 
 
@@ -169,7 +169,11 @@ class ToDataflow(ModulePass):
             else:
                 _TRANSLATE[type(layer)](design, layer)
         if len(returned) != 1:
-            raise InputError(f"the net has {len(returned)} outputs, the kernel writes one", "Keep the last one.")
+            names = ", ".join(repr(port.tensor.data) for port in net.output_ports)
+            raise InputError(
+                f"the net has {len(returned)} outputs, {names}; the kernel writes one",
+                "Keep one of them in the ONNX file's outputs.",
+            )
         block = net.body.block
         for old in reversed(list(block.ops)):
             block.erase_op(old, safe_erase=False)

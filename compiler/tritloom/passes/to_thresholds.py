@@ -8,12 +8,15 @@ from typing import ClassVar
 from ..analysis.dataflow_area import requantize, thresholds
 from ..errors import InputError
 from ..ir import tern
+from ..ir.bindings import inherit_bindings
 from ..ir.locations import onnx_names
 from ..ir.mlir import Context, IntegerAttr, ModuleOp, ModulePass, i64
 from ..ir.requantize import MultiplyShift, multiply_shift
 from ..ir.steps import StepFunction
+from ..ir.store import SUM
 from ..targets import Target
-from .context import compiler_context
+from .context import CompilerContext, compiler_context
+from .rewriting import module_of
 from .stages import need_layers
 
 
@@ -38,6 +41,51 @@ def _refusal(op: tern.RequantizeOp) -> str:
     return f"{op.name} ({nodes}): no multiplication and shift equals it, for operands of {bits} bits"
 
 
+def _choose(layer: tern.RequantizeOp, context: CompilerContext, worth: float) -> bool:
+    """Give a requantiser its form; whether there is one."""
+    function = context.store.steps(layer.function.root_reference.data)
+    form = multiply_shift(function, [tern.range_of(tern.element_of(value)) for value in layer.inputs])
+    if function.operands == 1 and (form is None or _thresholds_cost_less(layer, function, form, worth)):
+        layer.properties["form"] = tern.FormAttr(tern.Form.THRESHOLDS)
+        for name in ("shift", "multiplier_bits"):
+            layer.properties.pop(name, None)
+        return True
+    if form is None:
+        return False
+    layer.properties["form"] = tern.FormAttr(tern.Form.MULTIPLY_SHIFT)
+    layer.properties["shift"] = IntegerAttr(form.shift, i64)
+    layer.properties["multiplier_bits"] = IntegerAttr(form.multiplier_bits, i64)
+    return True
+
+
+def _summed(op: tern.RequantizeOp, function: StepFunction) -> tern.RequantizeOp | None:
+    """The requantiser of the integer sum of two operands, in front of the old one's place; None where the scales differ
+    too oddly. A sum of codes on scales of powers of two has ties at every other code, and half to even makes a
+    staircase of them that no multiplication gives: thresholds do."""
+    if (ratio := function.small_ratio) is None:
+        return None
+    joined = function.of_sum()
+    old = tern.steps(op, op.function)
+    name = old.sym_name.data + SUM
+    module = module_of(op)
+    if all(symbol.sym_name.data != name for symbol in module.ops if isinstance(symbol, tern.StepsOp)):
+        numbers = (joined.channels, 1, joined.low, joined.step, joined.levels)
+        module.body.block.insert_op_after(tern.StepsOp(name, *numbers, joined.digest), old)
+    total = tern.SumOp(op.inputs[0], op.inputs[1], ratio)
+    new = tern.RequantizeOp([total.result], name, tern.element_of(op.result))
+    for made in (total, new):
+        made.location = op.location
+    inherit_bindings(new, [op.result])
+    block = op.parent_block()
+    if block is None:
+        raise ValueError(f"{op.name} stands in no block")
+    block.insert_ops_before([total, new], op)
+    new.result.name_hint = op.result.name_hint
+    op.result.replace_all_uses_with(new.result)
+    block.erase_op(op)
+    return new
+
+
 @dataclass(frozen=True)
 class ToThresholds(ModulePass):
     """Choose how each step function is computed: thresholds, or a multiplication and a shift.
@@ -57,22 +105,12 @@ class ToThresholds(ModulePass):
         context = compiler_context(ctx)
         worth = _worth_of_a_dsp(context.target)
         refused = []
-        for layer in net.body.block.ops:
-            if not isinstance(layer, tern.RequantizeOp):
-                continue
-            function = context.store.steps(layer.function.root_reference.data)
-            ranges = [tern.range_of(tern.element_of(value)) for value in layer.inputs]
-            form = multiply_shift(function, ranges)
-            if function.operands == 1 and (form is None or _thresholds_cost_less(layer, function, form, worth)):
-                layer.properties["form"] = tern.FormAttr(tern.Form.THRESHOLDS)
-                for name in ("shift", "multiplier_bits"):
-                    layer.properties.pop(name, None)
-            elif form is not None:
-                layer.properties["form"] = tern.FormAttr(tern.Form.MULTIPLY_SHIFT)
-                layer.properties["shift"] = IntegerAttr(form.shift, i64)
-                layer.properties["multiplier_bits"] = IntegerAttr(form.multiplier_bits, i64)
-            else:
-                refused.append(_refusal(layer))
+        for layer in list(net.body.block.ops):
+            if isinstance(layer, tern.RequantizeOp) and not _choose(layer, context, worth):
+                function = context.store.steps(layer.function.root_reference.data)
+                summed = _summed(layer, function)
+                if summed is None or not _choose(summed, context, worth):
+                    refused.append(_refusal(layer))
         if refused:
             raise InputError(
                 "these quantisers have no integer form:\n  " + "\n  ".join(refused),

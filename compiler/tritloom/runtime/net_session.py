@@ -131,12 +131,19 @@ class NetSession(AsyncRun):
     def _check_input(self, feeds: Mapping[str, Any]) -> npt.NDArray[np.generic]:
         """Frames [n, ...] in channels-last order."""
         port = self.program.input
+        if not isinstance(feeds, Mapping):
+            raise InputError(f"the feeds are {type(feeds).__name__}", f"give a dictionary: {{{port.name!r}: array}}")
         for name in feeds:
             if name != port.name:
                 raise InputError(f"there is no input {name!r}", f"the input is {port.name!r}")
         if port.name not in feeds:
             raise InputError(f"the input {port.name!r} is missing", f"give {port.dtype} {['frames', *port.shape]}")
-        values = np.asarray(feeds[port.name])
+        try:
+            values = np.asarray(feeds[port.name])
+        except ValueError as error:
+            raise InputError(
+                f"{port.name!r} is no array: {error}", f"give {port.dtype} {['frames', *port.shape]}"
+            ) from error
         if (
             values.dtype != np.dtype(port.dtype)
             or values.shape[1:] != port.shape

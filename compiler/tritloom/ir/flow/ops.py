@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ..mlir import (
+    ArrayAttr,
     Attribute,
     IntegerAttr,
     IRDLOperation,
@@ -435,18 +436,26 @@ class RequantizeOp(Stage):
 
 @irdl_op_definition
 class AddOp(Stage):
-    """Sum of two streams."""
+    """Sum of two streams, each counted as often as `factors` says."""
 
     name = "flow.add"
     lhs = operand_def(StreamType)
     rhs = operand_def(StreamType)
+    factors = prop_def(ArrayAttr)
     result = result_def(StreamType)
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format: ClassVar[str] = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
 
-    def __init__(self, lhs: SSAValue, rhs: SSAValue, tensor: Attribute) -> None:
-        super().__init__(operands=[lhs, rhs], result_types=[StreamType.of(tensor)])
+    def __init__(self, lhs: SSAValue, rhs: SSAValue, factors: Sequence[int], tensor: Attribute) -> None:
+        multiples = ArrayAttr([IntegerAttr(factor, i64) for factor in factors])
+        super().__init__(operands=[lhs, rhs], properties={"factors": multiples}, result_types=[StreamType.of(tensor)])
+
+    @property
+    def multiples(self) -> tuple[int, int]:
+        """What each stream counts."""
+        first, second = (factor.value.data for factor in self.factors if isinstance(factor, IntegerAttr))
+        return first, second
 
     def verify_(self) -> None:
         _same_lanes(self)

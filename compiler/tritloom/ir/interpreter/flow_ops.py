@@ -74,7 +74,8 @@ def _requantize(frame: Frame, op: flow.RequantizeOp) -> None:
 
 
 def _add(frame: Frame, op: flow.AddOp) -> None:
-    frame.values[op.result] = integers(frame, op.lhs) + integers(frame, op.rhs)
+    first, second = op.multiples
+    frame.values[op.result] = first * integers(frame, op.lhs) + second * integers(frame, op.rhs)
 
 
 def _concat(frame: Frame, op: flow.ConcatOp) -> None:

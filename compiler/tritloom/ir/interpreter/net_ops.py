@@ -102,7 +102,8 @@ def _pool(frame: Frame, op: tern.PoolOp) -> None:
 
 
 def _sum(frame: Frame, op: tern.SumOp) -> None:
-    frame.values[op.result] = integers(frame, op.lhs) + integers(frame, op.rhs)
+    first, second = op.multiples
+    frame.values[op.result] = first * integers(frame, op.lhs) + second * integers(frame, op.rhs)
 
 
 def _concat(frame: Frame, op: tern.ConcatOp) -> None:

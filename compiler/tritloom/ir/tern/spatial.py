@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
 from typing import ClassVar
 
 from ..mlir import (
@@ -24,6 +25,7 @@ from ..mlir import (
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
@@ -238,29 +240,45 @@ class PoolOp(Windowed):
 
 @irdl_op_definition
 class SumOp(IRDLOperation):
-    """Elementwise sum of two integer tensors of one shape, exact."""
+    """`a * lhs + b * rhs` of two integer tensors of one shape, exact; `factors` = [a, b] are positive, 1 by default."""
 
     name = "tern.sum"
     lhs = operand_def()
     rhs = operand_def()
+    factors = opt_prop_def(ArrayAttr)
     result = result_def()
 
+    irdl_options = (ParsePropInAttrDict(),)
     assembly_format: ClassVar[str] = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
     traits = traits_def(Pure())
 
-    def __init__(self, lhs: SSAValue, rhs: SSAValue) -> None:
-        lows, highs = zip(*(range_of(element_of(value)) for value in (lhs, rhs)), strict=True)
+    def __init__(self, lhs: SSAValue, rhs: SSAValue, factors: tuple[int, int] = (1, 1)) -> None:
         super().__init__(
-            operands=[lhs, rhs], result_types=[tensor_of(shape_of(lhs), integer_for(sum(lows), sum(highs)))]
+            operands=[lhs, rhs],
+            properties={"factors": _integers(factors) if factors != (1, 1) else None},
+            result_types=[tensor_of(shape_of(lhs), integer_for(*_sum_range((lhs, rhs), factors)))],
         )
 
+    @property
+    def multiples(self) -> tuple[int, int]:
+        """What each operand counts."""
+        first, second = _list(self.factors) if self.factors is not None else (1, 1)
+        return first, second
+
     def verify_(self) -> None:
+        if self.factors is not None and (len(found := _list(self.factors)) != 2 or min(found) < 1):
+            raise VerifyException("tern.sum: factors are two positive integers")
         if len({shape_of(value) for value in (self.lhs, self.rhs, self.result)}) != 1:
             raise VerifyException("tern.sum: operands and result differ in shape")
-        lows, highs = zip(*(range_of(element_of(value)) for value in (self.lhs, self.rhs)), strict=True)
+        least, most = _sum_range((self.lhs, self.rhs), self.multiples)
         low, high = range_of(element_of(self.result))
-        if sum(lows) < low or sum(highs) > high:
-            raise VerifyException(f"tern.sum: sums {sum(lows)} to {sum(highs)} do not fit {self.result.type}")
+        if least < low or most > high:
+            raise VerifyException(f"tern.sum: sums {least} to {most} do not fit {self.result.type}")
+
+
+def _sum_range(values: Sequence[SSAValue], factors: Sequence[int]) -> tuple[int, int]:
+    lows, highs = zip(*(range_of(element_of(value)) for value in values), strict=True)
+    return sum(map(mul, factors, lows)), sum(map(mul, factors, highs))
 
 
 @irdl_op_definition

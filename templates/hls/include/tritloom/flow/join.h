@@ -10,7 +10,8 @@
 
 namespace loom {
 
-// Integer sums, in a type that holds them all.
+// Integer sums FACTOR_A * a + FACTOR_B * b, in a type that holds them all. The factors are small
+// constants, mostly powers of two.
 template <class L>
 void add(hls::stream<Word<typename L::A, L::LANES>>& a,
          hls::stream<Word<typename L::B, L::LANES>>& b,
@@ -32,8 +33,8 @@ void add(hls::stream<Word<typename L::A, L::LANES>>& a,
       for (unsigned lane = 0; lane < L::LANES; ++lane) {
 #pragma HLS UNROLL
         sum.lane[lane] = static_cast<typename L::Out::type>(
-            static_cast<typename L::Out::type>(left.lane[lane]) +
-            static_cast<typename L::Out::type>(right.lane[lane]));
+            static_cast<int64_t>(L::FACTOR_A) * static_cast<int64_t>(left.lane[lane]) +
+            static_cast<int64_t>(L::FACTOR_B) * static_cast<int64_t>(right.lane[lane]));
       }
       out.write(sum);
     }
