@@ -12,7 +12,9 @@ from .mlir import Builtin, Context, ModuleOp, Operation, ParseError, Parser, Pri
 from .tern import Tern
 
 _LINE: Final = 110
-_ESCAPED: Final = re.compile(r"(?:\\[89A-F][0-9A-F])+")
+_BACKSLASH: Final = r"\\"
+_ESCAPED: Final = re.compile(r"\\\\|(?:\\[0-9A-F]{2})+")
+_SHORT: Final = {'"': r"\"", "\n": r"\n", "\t": r"\t"}
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -34,12 +36,15 @@ def ir_text(module: ModuleOp, generic: bool = False, locations: bool = True) -> 
 
 
 def _plain(escaped: re.Match[str]) -> str:
-    """The characters of escaped UTF-8: xDSL writes those beyond ASCII as bytes, which it reads as no string."""
+    """The characters of escaped UTF-8, a backslash as it is: xDSL writes bytes, which it reads as no string."""
+    if escaped.group() == _BACKSLASH:
+        return _BACKSLASH
     raw = bytes.fromhex(escaped.group().replace("\\", ""))
     try:
-        return raw.decode()
+        text = raw.decode()
     except UnicodeDecodeError:
         return escaped.group()
+    return "".join(_SHORT.get(c, c if c.isprintable() else "".join(f"\\{b:02X}" for b in c.encode())) for c in text)
 
 
 def op_text(op: Operation) -> str:
