@@ -11,9 +11,7 @@ SHAPES = ((32, 32), (64, 64), (64, 256), (128, 128))
 
 
 def main() -> None:
-    print(
-        "rows x columns, a third zeros: adders without sharing, with it, adders in a row (counted); seconds (measured)"
-    )
+    print("rows x columns, a third zeros: adders unshared, shared, in a row (counted); seconds (measured)")
     for shape in SHAPES:
         trits = np.random.default_rng(0).integers(-1, 2, shape).astype(np.int8)
         start = time.perf_counter()
