@@ -25,6 +25,17 @@ def two_skips() -> tuple[NetBuilder, ModuleOp]:
     return net, net.finish(net.dense(net.requantize(branch, codes, bits=2), 3))
 
 
+def two_blocks() -> tuple[NetBuilder, ModuleOp]:
+    """A fork whose both branches lead to a second fork, with strides in between."""
+    net = NetBuilder((8, 8, 4), tern.integer_type(8, signed=False), seed=3)
+    codes = net.requantize(net.input, bits=2)
+    for stride in (2, 1):
+        branch = net.requantize(net.conv(codes, 4, square(3, stride=stride, pad=1)), bits=2)
+        skip = net.requantize(net.conv(codes, 4, square(1, stride=stride)), bits=2) if stride > 1 else codes
+        codes = net.requantize(branch, skip, bits=2)
+    return net, net.finish(net.dense(codes, 3))
+
+
 def at_least_depth(module: ModuleOp, design: FlowDesign, shorter: int) -> tuple[FlowDesign, str]:
     """The design with every FIFO at its least depth, the deepest one `shorter` words below it, and that one's name."""
     net = net_of(module)
@@ -39,7 +50,7 @@ def at_least_depth(module: ModuleOp, design: FlowDesign, shorter: int) -> tuple[
     return dataclasses.replace(design, streams=streams), deepest
 
 
-@pytest.mark.parametrize("make", [residual_net, two_skips])
+@pytest.mark.parametrize("make", [residual_net, two_skips, two_blocks])
 @pytest.mark.parametrize("fps", [1_000, 40_000])
 def test_the_least_depth_is_the_least(make, fps: int, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     net, module = make()

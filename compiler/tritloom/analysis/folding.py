@@ -8,8 +8,8 @@ search over one number, since fewer cycles never cost less.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import InputError
@@ -19,6 +19,7 @@ from ..ir.locations import onnx_names
 from ..ir.mlir import SSAValue, f32
 from ..targets import Target
 from .dataflow_area import Resources, control_registers
+from .net_fit import boards_that_hold, check_fits, fits
 from .stage_cost import cost_of, resize_cost, stream_cost, work_of
 from .stage_traits import Folding, can_be_hard_wired
 
@@ -63,27 +64,44 @@ def steps_between(lanes_in: int, lanes_out: int) -> list[int]:
     return [math.lcm(lanes_in, lanes_out), lanes_out]
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A folding that a stage can have, with what does not depend on the stages before it."""
+
+    folding: Folding
+    cycles: int
+    """A frame."""
+    stage: Resources
+    own: Resources
+    """The stage and the FIFOs behind it."""
+
+
 @dataclass
 class Solver:
     """The foldings of a design's stages, for one board."""
 
     stages: Sequence[flow.Stage]
     target: Target
+    _tables: dict[tuple[flow.Stage, int], list[_Choice]] = field(default_factory=dict)
+    """The choices of a stage, by the width of the memory port where it has one: a search asks for them many times."""
 
     def at(self, cycles: int) -> Solution:
         """The cheapest folding that takes at most so many cycles a frame.
 
         Raises:
-            InputError: a stage cannot; it is named, with the fewest cycles that it takes.
+            InputError: a stage cannot; the slowest such is named, with the fewest cycles that it takes.
         """
         try:
             return self._narrowest(cycles)
         except _Infeasible as error:
-            rate = self.target.clock_hz / error.cycles
+            stage, least = max(((s, self._fewest(s)) for s in self.stages), key=lambda pair: pair[1])
+            if least <= cycles:
+                stage, least = error.stage, error.cycles
+            rate = self.target.clock_hz / least
             raise InputError(
-                f"{describe(error.stage)} takes at least {error.cycles:,} cycles a frame, {cycles:,} are wanted",
-                f"At {self.target.clock_mhz:g} MHz that is {rate:,.0f} frames/s: ask for at most that, or for a smaller"
-                " image or stride in the model.",
+                f"{describe(stage)} takes at least {least:,} cycles a frame, {cycles:,} are wanted:"
+                f" no folding makes more than {rate:,.0f} frames/s at {self.target.clock_mhz:g} MHz",
+                self._advice(),
             ) from error
 
     def fastest(self) -> Solution:
@@ -92,11 +110,11 @@ class Solver:
         Raises:
             InputError: not even the smallest folding fits the board; the binding resource and stage are named.
         """
-        slow = self.at(max(max(work_of(stage, fold).frame for fold in self._choices(stage)) for stage in self.stages))
-        if not self.fits(slow.resources, FILL):
-            self.check(slow)
+        slow = self._slow()
+        if not fits(slow.resources, self.target, FILL):
+            self._check(slow, lambda: boards_that_hold(slow.resources))
             return slow
-        low = max(min(work_of(stage, fold).frame for fold in self._choices(stage)) for stage in self.stages)
+        low = max(self._fewest(stage) for stage in self.stages)
         high, best = slow.cycles, slow
         while low < high:
             middle = (low + high) // 2
@@ -105,40 +123,44 @@ class Solver:
             except _Infeasible:
                 low = middle + 1
                 continue
-            if self.fits(found.resources, FILL):
+            if fits(found.resources, self.target, FILL):
                 best, high = found, min(middle, found.cycles)
             else:
                 low = middle + 1
         return best
 
-    def fits(self, used: Resources, shares: dict[str, float] | None = None) -> bool:
-        """Whether logic stays within (a share of) the board's."""
-        have = self.target.resources
-        return all(
-            getattr(used, name) <= getattr(have, name) * (shares[name] if shares else 1.0)
-            for name in ("lut", "ff", "dsp", "bram36", "uram")
-        )
-
     def check(self, solution: Solution) -> None:
         """Refuse a design that is larger than the board.
 
         Raises:
-            InputError: with the binding resource, by how much it is exceeded, and the stage that takes most of it.
+            InputError: with the binding resource, by how much it is exceeded, the stage that takes most of it, and
+                the rate that fits.
         """
-        have, used = self.target.resources, solution.resources
-        names = ("lut", "ff", "dsp", "bram36", "uram")
-        worst = max(names, key=lambda name: getattr(used, name) / max(getattr(have, name), 0.5))
-        need, given = getattr(used, worst), getattr(have, worst)
-        if need <= given:
-            return
-        largest = max(self.stages, key=lambda stage: float(getattr(cost_of(stage, solution.foldings[stage]), worst)))
-        share = getattr(cost_of(largest, solution.foldings[largest]), worst)
-        over = f" ({(need - given) * 36 * 1024:,.0f} bits too many)" if worst == "bram36" else ""
-        raise InputError(
-            f"does not fit {self.target.name}: {worst} {need:,.0f} of {given:,}{over} at {solution.cycles:,} cycles"
-            f" a frame (estimated); {describe(largest)} takes {share:,.0f}",
-            "Ask for fewer frames a second, for a larger board (`tritloom boards`), or compile without --target-fps.",
+        self._check(solution, self._advice)
+
+    def _check(self, solution: Solution, hint: Callable[[], str]) -> None:
+        if not fits(solution.resources, self.target):
+            parts = {describe(stage): cost_of(stage, folding) for stage, folding in solution.foldings.items()}
+            check_fits(parts, vars(solution.resources), self.target, solution.cycles, hint())
+
+    def _advice(self) -> str:
+        """What to ask for instead of a frame rate that cannot be had."""
+        slow = self._slow()
+        if not fits(slow.resources, self.target):
+            return boards_that_hold(slow.resources)
+        best = self.fastest()
+        rate, slowest = int(self.target.clock_hz / best.cycles), describe(best.slowest())
+        return (
+            f"As fast as fits {self.target.name} is {rate:,} frames/s, bound by {slowest}: --target-fps {rate}, or"
+            " leave the option out. A larger board may do more (`tritloom boards`)."
         )
+
+    def _slow(self) -> Solution:
+        """Every folding allowed: the least logic."""
+        return self._narrowest(max(max(choice.cycles for choice in self._choices(stage)) for stage in self.stages))
+
+    def _fewest(self, stage: flow.Stage) -> int:
+        return min(choice.cycles for choice in self._choices(stage))
 
     def _narrowest(self, cycles: int) -> Solution:
         """At the narrowest memory port that keeps the cycles."""
@@ -152,23 +174,21 @@ class Solver:
     def _solve(self, cycles: int, beat_bits: int) -> Solution:
         foldings: dict[flow.Stage, Folding] = {}
         lanes: dict[SSAValue, int] = {}
-        total = control_registers()
+        total, slowest = control_registers(), 0
         for stage in self.stages:
             possible = _kept(stage, self._choices(stage, beat_bits), lanes)
-            choices = [fold for fold in possible if work_of(stage, fold).frame <= cycles]
+            choices = [choice for choice in possible if choice.cycles <= cycles]
             if not choices:
-                raise _Infeasible(stage, min(work_of(stage, fold).frame for fold in possible))
-            costs = [
-                cost_of(stage, fold) + _fifos(stage, fold) + self._regrouping(stage, fold, lanes) for fold in choices
-            ]
-            best = min(range(len(choices)), key=lambda i: self._price(costs[i]))
-            foldings[stage] = choices[best]
-            total = total + cost_of(stage, choices[best]) + self._regrouping(stage, choices[best], lanes)
+                raise _Infeasible(stage, min(choice.cycles for choice in possible))
+            regrouping = [self._regrouping(stage, choice.folding, lanes) for choice in choices]
+            best = min(range(len(choices)), key=lambda i: self._price(choices[i].own + regrouping[i]))
+            folding = choices[best].folding
+            foldings[stage] = folding
+            slowest = max(slowest, choices[best].cycles)
+            total = total + choices[best].stage + regrouping[best]
             for result in stage.streams_out():
-                total = total + stream_cost(stream_of(result), choices[best].lanes_out)
-            for result in stage.streams_out():
-                lanes[result] = choices[best].lanes_out
-        slowest = max(work_of(stage, fold).frame for stage, fold in foldings.items())
+                total = total + stream_cost(stream_of(result), folding.lanes_out)
+                lanes[result] = folding.lanes_out
         return Solution(foldings, slowest, total)
 
     def _price(self, used: Resources) -> float:
@@ -192,14 +212,22 @@ class Solver:
                 at = step
         return total
 
-    def _choices(self, stage: flow.Stage, beat_bits: int = flow.BEATS[-1]) -> list[Folding]:
-        return list(_choices(stage, beat_bits))
+    def _choices(self, stage: flow.Stage, beat_bits: int = flow.BEATS[-1]) -> list[_Choice]:
+        key = (stage, beat_bits if isinstance(stage, flow.LoadOp | flow.StoreOp) else 0)
+        if key not in self._tables:
+            self._tables[key] = [_choice(stage, folding) for folding in _foldings(stage, beat_bits)]
+        return self._tables[key]
 
 
-def _kept(stage: flow.Stage, choices: list[Folding], lanes: dict[SSAValue, int]) -> list[Folding]:
+def _choice(stage: flow.Stage, folding: Folding) -> _Choice:
+    cost = cost_of(stage, folding)
+    return _Choice(folding, work_of(stage, folding).frame, cost, cost + _fifos(stage, folding))
+
+
+def _kept(stage: flow.Stage, choices: list[_Choice], lanes: dict[SSAValue, int]) -> list[_Choice]:
     """The choices that leave the order of words alone: windows with channels first cannot be regrouped."""
     if isinstance(stage, flow.VvauOp | flow.PoolOp) and isinstance(stage.operand.owner, flow.WindowOp):
-        return [fold for fold in choices if fold.lanes_in == lanes[stage.operand]]
+        return [choice for choice in choices if choice.folding.lanes_in == lanes[stage.operand]]
     return choices
 
 
@@ -219,7 +247,7 @@ def describe(stage: flow.Stage) -> str:
     return f"{stage.name} ({nodes})" if nodes else stage.name
 
 
-def _choices(stage: flow.Stage, beat_bits: int) -> Iterator[Folding]:
+def _foldings(stage: flow.Stage, beat_bits: int) -> Iterator[Folding]:
     """Every folding that a stage can have."""
     if isinstance(stage, flow.LoadOp):
         stream = stream_of(stage.result)

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import InputError
 from ..ir import flow
 from ..ir.flow import stream_of
 from ..ir.locations import onnx_names
 from ..targets import Target
 from .dataflow_area import Resources, control_registers
 from .estimate import PAGE, ResourceUse
+from .net_fit import NAMES, check_fits
 from .stage_cost import cost_of, stream_cost, work_of
 from .stage_traits import folding_of, kernel_of
-
-NAMES: Final = ("lut", "ff", "bram36", "uram", "dsp")
 
 
 @dataclass(frozen=True)
@@ -107,13 +105,11 @@ def check_net_fits(found: NetEstimate, target: Target) -> None:
     Raises:
         InputError: names the binding resource, by how much it is exceeded, and the stage that takes most of it.
     """
-    worst = max(found.resources, key=lambda use: use.share)
-    if worst.share <= 1:
-        return
-    largest = max(found.stages, key=lambda stage: float(getattr(stage.resources, worst.resource)))
-    raise InputError(
-        f"does not fit {target.name}: {worst.resource} {worst.used:,.0f} of {worst.available:,.0f} (estimated);"
-        f" {largest.name} takes {getattr(largest.resources, worst.resource):,.0f}",
+    check_fits(
+        {stage.name: stage.resources for stage in found.stages},
+        {use.resource: use.used for use in found.resources},
+        target,
+        found.cycles_per_frame,
         "Ask for fewer frames a second (--target-fps), or for a larger board (`tritloom boards`).",
     )
 

@@ -110,19 +110,22 @@ def _behind(fork: flow.ForkOp, stages: Sequence[flow.Stage], period: int) -> dic
     """Depths of the operands of joins behind a fork."""
     sent: dict[SSAValue, Counts] = {}
     latency: dict[SSAValue, int] = {}
+    sources: dict[SSAValue, frozenset[int]] = {}
+    """The copies that a stream is made of. Streams of the same copies parted behind a later fork, which counts them."""
     rate = stream_of(fork.operand).words / period
     found: dict[SSAValue, Depth] = {}
-    for value in fork.copies:
+    for index, value in enumerate(fork.copies):
         sent[value] = np.arange(1, _FRAMES * stream_of(value).words + 1, dtype=np.int64)
-        latency[value] = 0
+        latency[value], sources[value] = 0, frozenset([index])
     for stage in stages:
         reached = [(i, value) for i, value in enumerate(stage.streams_in()) if value in sent]
         if stage is fork or not reached:
             continue
         waits = {value: _at(sent[value], words_needed(stage, i)) for i, value in reached} if stage.streams_out() else {}
-        if len(reached) > 1 and waits:
+        if len({sources[value] for _, value in reached}) > 1 and waits:
             found |= _join(stage, [value for _, value in reached], waits, sent, latency, rate)
         for result in stage.streams_out():
+            sources[result] = frozenset().union(*(sources[value] for _, value in reached))
             sent[result] = np.maximum.reduce([waits[value] for _, value in reached])
             latest = max((value for _, value in reached), key=lambda value: latency[value])
             latency[result] = latency[latest] + _latency(stage)
