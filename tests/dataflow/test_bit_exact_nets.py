@@ -114,3 +114,20 @@ def test_the_words_of_windows_with_channels_first_are_not_regrouped() -> None:
     block.insert_ops_before([resize, wrong], unit)
     with pytest.raises(VerifyException, match="the words of windows with channels first cannot be regrouped"):
         module.verify()
+
+
+def test_a_net_as_fast_as_fits_is_hard_wired(tmp_path: Path) -> None:
+    """Its layers are adders, and give the numbers and the initiations of the interpreter and the estimate."""
+    net = NetBuilder((16,), tern.integer_type(8, signed=False), seed=2)
+    module = net.finish(net.dense(net.requantize(net.dense(net.input, 12), bits=2), 4))
+    frames = net.frames(FRAMES)
+    wanted = NetInterpreter(module, net.store).run({"x": frames})["y"]
+    lower(module, net.store)
+    lowered = net_of(module)
+    assert lowered is not None
+    design = design_of(module, net.store)
+    assert [stage.kernel for stage in design.stages].count("hard_wired") == 2
+    for flavour in ("fast", "bounded"):
+        sums, counts = Emulated.build(tmp_path / flavour, design, flavour).run(frames)
+        assert np.array_equal(sums[:, : wanted[0].size].reshape(wanted.shape), wanted), flavour
+        assert list(counts.values()) == [work_of(stage).of(FRAMES) for stage in flow_stages(lowered)]

@@ -82,6 +82,19 @@ def mvau(draw: Draw, name: str) -> Case:
     return _case("mvau", name, traits, [(element, simd)], [(out, pe)], {"weights": weights})
 
 
+def hard_wired(draw: Draw, name: str) -> Case:
+    rows, columns = draw.integer(1, 12), draw.one_of([1, 2, 3, 8, 17, 40])
+    element = elements(draw)
+    largest = columns * max(element.high, -element.low)
+    weights = draw.rng.integers(-1, 2, (rows, columns), dtype=np.int8)
+    weights[0] = draw.one_of([-1, 0, 1])
+    weights[-1] = draw.one_of([-1, 1])
+    traits = {"INPUTS": columns, "OUTPUTS": rows, "VECTORS": draw.integer(1, 3)}
+    return _case(
+        "hard_wired", name, traits, [(element, columns)], [(bits_of(largest, -largest), rows)], {"weights": weights}
+    )
+
+
 def vvau(draw: Draw, name: str) -> Case:
     pe, folds, taps = draw.integer(1, 5), draw.integer(1, 3), draw.integer(1, 9)
     element = elements(draw)
@@ -180,6 +193,7 @@ ALL = (
     resize,
     window,
     mvau,
+    hard_wired,
     vvau,
     reduce,
     global_reduce,

@@ -74,6 +74,16 @@ class Builder:
         out = [(bits_of(largest, -largest), pe)]
         return self.stage("mvau", name, [source], out, {"weights": weights}, **traits, **flags)
 
+    def hard_wired(self, name: str, source: str, outputs: int) -> str:
+        """A vector a word."""
+        before = self.streams[source]
+        largest = before.lanes * max(before.element.high, -before.element.low)
+        traits = {"INPUTS": before.lanes, "OUTPUTS": outputs, "VECTORS": self.elements(source) // before.lanes}
+        weights = self.rng.integers(-1, 2, (outputs, before.lanes), dtype=np.int8)
+        return self.stage(
+            "hard_wired", name, [source], [(bits_of(largest, -largest), outputs)], {"weights": weights}, **traits
+        )
+
     def thresholds(self, name: str, source: str, channels: int, levels: int, out: Element, spread: int = 60) -> str:
         before = self.streams[source]
         table = np.sort(self.rng.integers(-spread, spread, (channels, levels)), axis=1)

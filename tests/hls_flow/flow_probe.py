@@ -27,10 +27,13 @@ BUILDS = {
     "amd": ["-O0"],
 }
 
+FILES = ("config.h", "weights.h", "adders.h")
+
 _HEAD = """
 #define VISIBLE __attribute__((visibility("default")))
 #include "config.h"
 #include "weights.h"
+#include "adders.h"
 #include "tritloom/process.h"
 {includes}
 // Elements between arrays of int64 and a stream.
@@ -117,7 +120,7 @@ class Probe:
         design = FlowDesign("probe", streams, tuple(case.stage for case in cases), 16, 16)
         templates, values = environment(), context(design, TARGET)
         place = Path(tempfile.mkdtemp(dir=folder()))
-        files = {name: templates.get_template(f"{name}.j2").render(values) for name in ("config.h", "weights.h")}
+        files = {name: templates.get_template(f"{name}.j2").render(values) for name in FILES}
         files["probe.cpp"] = _source(cases, values, templates.filters["word"])
         write(place, files)
         out = place / "probe.so"

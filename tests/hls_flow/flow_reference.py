@@ -38,6 +38,11 @@ def _mvau(stage: Stage, x: Array) -> list[Array]:
     return [np.einsum("fvgk,gnk->fvgn", vectors, weights).reshape(x.shape[0], -1)]
 
 
+def _hard_wired(stage: Stage, x: Array) -> list[Array]:
+    vectors = x.reshape(x.shape[0], -1, stage.traits["INPUTS"])
+    return [(vectors @ stage.roms["weights"].astype(np.int64).T).reshape(x.shape[0], -1)]
+
+
 def _vvau(stage: Stage, x: Array) -> list[Array]:
     t = stage.traits
     words = x.reshape(x.shape[0], t["VECTORS"], t["CHANNELS"] // t["PE"], t["TAPS"], t["PE"])
@@ -95,6 +100,7 @@ REFERENCE: dict[str, Callable[..., list[Array]]] = {
     "resize": lambda stage, x: [x],
     "window": _window,
     "mvau": _mvau,
+    "hard_wired": _hard_wired,
     "vvau": _vvau,
     "reduce": _reduce,
     "global_reduce": _global_reduce,

@@ -16,7 +16,15 @@ from tritloom.analysis.initiations import initiations
 # A library takes seconds to compile: a seed draws many stages at once, and there is nothing to shrink.
 MANY = settings(max_examples=6, deadline=None, phases=[Phase.generate], print_blob=True)
 SEEDS = st.integers(0, 2**32 - 1)
-SHAPES = {"window": 14, "mvau": 6, "thresholds": 6, "resize": 3, "multiply_shift": 2, "multiply_shift2": 2}
+SHAPES = {
+    "window": 14,
+    "mvau": 6,
+    "hard_wired": 6,
+    "thresholds": 6,
+    "resize": 3,
+    "multiply_shift": 2,
+    "multiply_shift2": 2,
+}
 
 
 def check(probe: Probe, case: Case, frames: int, rng: np.random.Generator) -> None:
@@ -46,7 +54,7 @@ def test_kernels_at_depth_two():
 
 
 def test_kernels_with_exact_widths():
-    drawn = cases(2, {"window": 9, "mvau": 4, "thresholds": 2})
+    drawn = cases(2, {"window": 9, "mvau": 4, "hard_wired": 8, "thresholds": 2})
     check_all(drawn, Probe(drawn, "exact"))
 
 
@@ -70,7 +78,7 @@ def test_fast_kernels(seed):
 @settings(MANY, max_examples=3)
 @given(seed=SEEDS)
 def test_kernels_with_amd_headers(seed, amd):
-    drawn = cases(seed, {"window": 3, "mvau": 4, "thresholds": 3})
+    drawn = cases(seed, {"window": 3, "mvau": 4, "hard_wired": 8, "thresholds": 3})
     check_all(drawn, Probe(drawn, "amd", amd))
 
 

@@ -47,7 +47,8 @@ def everything() -> FlowDesign:
     total = net.add("total", left, right)
     pool = net.reduce("pool", net.window("pool_window", total, (size, size, 2 * channels), 2, stride=2, first=1), 8, 4)
     traits = {"CHANNELS": 8, "LANES": 2, "PIXELS": 9, "MAX": 0}
-    return net.store(net.stage("global_reduce", "global_pool", [pool], [(Element(16, True), 2)], **traits))
+    pooled = net.stage("global_reduce", "global_pool", [pool], [(Element(16, True), 2)], **traits)
+    return net.store(net.hard_wired("wired", net.resize(pooled, 8), 5))
 
 
 @pytest.fixture(scope="module")

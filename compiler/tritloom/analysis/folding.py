@@ -21,7 +21,7 @@ from ..targets import Target
 from .dataflow_area import Resources, control_registers
 from .net_fit import boards_that_hold, check_fits, fits
 from .stage_cost import cost_of, resize_cost, stream_cost, work_of
-from .stage_traits import Folding
+from .stage_traits import Folding, can_be_hard_wired
 
 FILL: Final = {"lut": 0.8, "ff": 0.8, "dsp": 0.9, "bram36": 0.9, "uram": 1.0}
 """Share of each resource that a design as fast as fits takes."""
@@ -258,10 +258,15 @@ def _foldings(stage: flow.Stage, beat_bits: int) -> Iterator[Folding]:
         yield from (Folding(lanes, lanes, beat_bits) for lanes in divisors(math.gcd(elements, beat_bits // 32)))
     elif isinstance(stage, flow.MvauOp):
         for simd in divisors(stage.columns):
-            yield from (Folding(simd, pe) for pe in divisors(stage.rows))
+            yield from (Folding(simd, pe) for pe in divisors(stage.rows) if _is_offered(stage, simd, pe))
     elif isinstance(stage, flow.ConcatOp):
         common = math.gcd(channels_of(stream_of(stage.lhs)), channels_of(stream_of(stage.rhs)))
         yield from (Folding(lanes, lanes) for lanes in divisors(common))
     else:
         stream = stream_of(stage.streams_in()[0] if isinstance(stage, flow.WindowOp) else stage.streams_out()[0])
         yield from (Folding(lanes, lanes) for lanes in divisors(channels_of(stream)))
+
+
+def _is_offered(stage: flow.MvauOp, simd: int, pe: int) -> bool:
+    """A vector a cycle is for matrices that can be hard-wired."""
+    return can_be_hard_wired(stage) or simd * pe < stage.columns * stage.rows

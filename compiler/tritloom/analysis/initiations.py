@@ -149,6 +149,7 @@ _WORDS: Final[Mapping[str, Callable[[Traits], Words]]] = {
     "resize": _resize_words,
     "window": _window_words,
     "mvau": _mvau_words,
+    "hard_wired": lambda traits: Words((traits["VECTORS"],), (traits["VECTORS"],)),
     "vvau": _taps("PE"),
     "reduce": _taps("LANES"),
     "global_reduce": _global_words,

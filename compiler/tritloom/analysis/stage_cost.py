@@ -11,12 +11,15 @@ from ..ir.mlir import Operation
 from . import dataflow_area as area
 from .dataflow_area import Resources
 from .initiations import Work, initiations
-from .stage_traits import Folding, folding_of, kernel_of, traits_of
+from .stage_traits import Folding, folding_of, is_hard_wired, kernel_of, traits_of
+
+_NONZERO: Final = 2 / 3
+"""Share of a matrix's trits that are not zero: the trits themselves are not known here."""
 
 
 def work_of(stage: flow.Stage, folding: Folding | None = None) -> Work:
     """Initiations of a stage: at II 1 the cycles that it is busy."""
-    return initiations(kernel_of(stage), traits_of(stage, folding))
+    return initiations(kernel_of(stage, folding), traits_of(stage, folding))
 
 
 def cost_of(stage: flow.Stage, folding: Folding | None = None) -> Resources:
@@ -62,8 +65,9 @@ def _mvau(stage: flow.MvauOp, folding: Folding) -> Resources:
     source, sums = stream_of(stage.operand), stream_of(stage.result)
     pe, simd = folding.lanes_out, folding.lanes_in
     depth = stage.rows // pe * (stage.columns // simd)
-    if depth == 1:
-        return area.hard_wired(stage.rows * stage.columns, source.bits, shared=False)
+    if is_hard_wired(stage, folding):
+        trits = stage.rows * stage.columns // stage.groups.value.data
+        return area.hard_wired(round(trits * _NONZERO), source.bits)
     unit = area.mvau(pe, simd, source.bits, source.signed, sums.bits, depth)
     replay = area.replay_buffer(simd * source.bits, stage.columns // simd) if stage.rows > pe else Resources()
     return unit + replay + area.weight_memory(2 * pe * simd, depth, _ram_style(stage, folding))

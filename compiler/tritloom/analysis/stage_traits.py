@@ -14,6 +14,9 @@ BLOCK_RAM_DEPTH: Final = 128
 """Words of a weight memory from which on it goes to block RAM."""
 
 
+HARD_WIRED_TRITS: Final = 1 << 14
+"""Trits of the largest matrix that is hard-wired: more would be too many statements of C++."""
+
 Memory = flow.LoadOp | flow.StoreOp
 
 
@@ -34,8 +37,23 @@ def folding_of(stage: flow.Stage) -> Folding:
     return Folding(*lanes, stage.beat_bits.value.data) if isinstance(stage, Memory) else Folding(*lanes)
 
 
-def kernel_of(stage: flow.Stage) -> str:
-    """The kernel that computes a stage."""
+def is_hard_wired(stage: flow.Stage, folding: Folding | None = None) -> bool:
+    """Whether a unit takes a vector a cycle, and is small enough to be made of constant adders."""
+    if not isinstance(stage, flow.MvauOp) or not can_be_hard_wired(stage):
+        return False
+    chosen = folding or folding_of(stage)
+    return (chosen.lanes_in, chosen.lanes_out) == (stage.columns, stage.rows)
+
+
+def can_be_hard_wired(stage: flow.MvauOp) -> bool:
+    """Whether its trits are few enough."""
+    return stage.rows * stage.columns // stage.groups.value.data <= HARD_WIRED_TRITS
+
+
+def kernel_of(stage: flow.Stage, folding: Folding | None = None) -> str:
+    """The kernel that computes a stage, with its own folding or with another one."""
+    if is_hard_wired(stage, folding):
+        return "hard_wired"
     if isinstance(stage, flow.LoadOp):
         return "load_floats" if stream_of(stage.result).tensor.element_type == f32 else "load_codes"
     if isinstance(stage, flow.RequantizeOp):
@@ -110,6 +128,8 @@ _TURNED: Final = {
 
 
 def _mvau(stage: flow.MvauOp, folding: Folding) -> dict[str, int]:
+    if is_hard_wired(stage, folding):
+        return {"INPUTS": stage.columns, "OUTPUTS": stage.rows, "VECTORS": stage.vectors}
     depth = stage.rows // folding.lanes_out * (stage.columns // folding.lanes_in)
     return {
         "INPUTS": stage.columns,

@@ -14,6 +14,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..resources import templates_dir
+from .flow_adders import statements
 from .flow_check import check_design
 from .flow_design import FlowDesign, Stage, Stream
 from .flow_kernels import KERNELS
@@ -46,6 +47,8 @@ class StageText:
     constants: tuple[tuple[str, str, str], ...]
     """Type, name, value."""
     roms: tuple[RomText, ...]
+    sums: tuple[str, ...]
+    """Statements of a hard-wired stage."""
     arguments: tuple[str, ...]
     """Of the kernel's call."""
 
@@ -90,6 +93,12 @@ def _arguments(stage: Stage, roms: tuple[RomText, ...]) -> tuple[str, ...]:
     return (*stage.inputs, *stage.outputs, *tables, "frames")
 
 
+def _sums(design: FlowDesign, stage: Stage) -> tuple[str, ...]:
+    if stage.kernel != "hard_wired":
+        return ()
+    return tuple(statements(stage, design.stream(stage.inputs[0]).element))
+
+
 def _stage_text(design: FlowDesign, stage: Stage) -> StageText:
     roms = roms_of(stage)
     return StageText(
@@ -98,6 +107,7 @@ def _stage_text(design: FlowDesign, stage: Stage) -> StageText:
         tuple(_typedefs(design, stage, roms)),
         tuple(_constants(stage)),
         roms,
+        _sums(design, stage),
         _arguments(stage, roms),
     )
 
@@ -132,6 +142,7 @@ def context(design: FlowDesign, target: HlsTarget) -> Mapping[str, object]:
         "stages": stages,
         "target": target,
         "headers": sorted({KERNELS[stage.kernel].header for stage in design.stages}),
+        "has_adders": any(stage.sums for stage in stages),
         "has_roms": any(stage.roms for stage in stages),
         "input_beats": 8 * design.input_bytes // design.beat_bits,
         "output_beats": 8 * design.output_bytes // design.beat_bits,
@@ -169,4 +180,6 @@ def render_flow(design: FlowDesign, target: HlsTarget) -> dict[str, str]:
     templates = environment()
     values = context(design, target)
     files = {name: templates.get_template(f"{name}.j2").render(values) for name in TEMPLATES + SHARED_TEMPLATES}
+    if values["has_adders"]:
+        files["adders.h"] = templates.get_template("adders.h.j2").render(values)
     return files | _headers(design)

@@ -55,6 +55,13 @@ KERNELS: Final[Mapping[str, Kernel]] = {
     "resize": _kernel("resize.h", "ELEMENTS IN_LANES OUT_LANES", {"In": "IN_LANES"}, {"Out": "OUT_LANES"}),
     "window": _kernel("window.h", _WINDOW, _IN, _OUT),
     "mvau": _kernel("mvau.h", _MVAU, {"In": "SIMD"}, {"Out": "PE"}, {"weights": "GROUPS*OUTPUTS INPUTS"}),
+    "hard_wired": _kernel(
+        "hard_wired.h",
+        "INPUTS OUTPUTS VECTORS",
+        {"In": "INPUTS"},
+        {"Out": "OUTPUTS"},
+        {"weights": "OUTPUTS INPUTS"},
+    ),
     "vvau": _kernel(
         "vvau.h", "CHANNELS PE TAPS VECTORS WEIGHTS_IN_BRAM", {"In": "PE"}, {"Out": "PE"}, {"weights": "CHANNELS TAPS"}
     ),

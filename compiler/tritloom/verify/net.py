@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.stage_cost import work_of
+from ..analysis.stage_traits import kernel_of
 from ..errors import InputError
 from ..frontend import Imported, import_onnx
-from ..ir import flow
+from ..ir import flow, tern
 from ..ir.interpreter.net import NetInterpreter, net_of
 from ..ir.mlir import ModuleOp, VerifyException
 from ..ir.store import UnknownSymbol
 from ..ir.text import IrSyntaxError, parse_ir
 from ..runtime.net_manifest import NetProgram
+from .net_adders import read_adders
 from .net_codes import CodeCheck, LayerCodes
 from .net_device import check_cycles, check_net_device
 from .net_frames import Frames, frames_for, products_a_frame
@@ -27,7 +29,7 @@ from .net_kernel import KernelStage, check_requantisers, check_weights_text
 from .net_reference import NetReference, has_integer_layers, net_reference
 from .net_scores import ScoreCheck
 from .net_sources import check_sources
-from .net_tables import read_tables
+from .net_tables import StageTables, read_tables
 from .reference import read_graph
 from .report import Check, Figure, VerifyReport
 from .subject import Subject
@@ -242,14 +244,35 @@ def _same_scores(wanted: Array, found: Array) -> Check:
     return Check("compiled", True, f"the compiled IR gives the imported net's scores, {len(wanted):,} frames", figures)
 
 
+def _struct(name: str) -> str:
+    """Name of a stage's traits struct."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _add_hard_wired(file: Path, net: _Net, tables: dict[str, StageTables]) -> None:
+    """The matrices of hard-wired layers, as their adders say them."""
+    named = zip(net.program.stages, net.stages, strict=False)
+    inputs = {
+        _struct(name): (stage.columns, *tern.range_of(flow.stream_element(stage.operand)))
+        for name, stage in named
+        if isinstance(stage, flow.MvauOp) and kernel_of(stage) == "hard_wired"
+    }
+    if not inputs:
+        return
+    for struct, matrix in read_adders(file.read_text(encoding="utf-8"), inputs).items():
+        if struct in tables:
+            tables[struct].arrays["adders"] = matrix
+
+
 def _kernel_checks(net: _Net) -> list[Check]:
     """The C++ of the kernel: its text, its weights, its requantisers."""
     root, store = net.subject.bundle.root, net.imported.store
     checks = [check_sources(net.subject, net.compiled, store)]
     tables = read_tables(*((root / "hls" / name).read_text(encoding="utf-8") for name in ("config.h", "weights.h")))
+    _add_hard_wired(root / "hls" / "adders.h", net, tables)
     stages: list[KernelStage] = []
     for name, stage in zip(net.program.stages, net.stages, strict=False):
-        struct = "".join(part.capitalize() for part in name.split("_"))
+        struct = _struct(name)
         if struct in tables:
             stages.append(KernelStage(name, stage, tables[struct]))
     if len(stages) != len(net.stages) or len(net.program.stages) != len(net.stages):

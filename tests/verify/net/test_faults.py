@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tritloom.api import compile_model
+from tritloom.errors import InputError
 from tritloom.frontend import Imported
 from tritloom.ir import flow, tern
 from tritloom.ir.mlir import Context, IntegerAttr, ModuleOp, VerifyException, i64
@@ -57,6 +59,29 @@ def _first(bundle: Path, table: str) -> str:
     found = re.search(rf" {table}(?:\[\d+\])+ = \{{+(0x[0-9a-f]+)", text)
     assert found is not None
     return str(int(found.group(1), 16))
+
+
+def test_an_adder_of_a_hard_wired_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is another sum, one of other codes, and one that is a bit too narrow."""
+    compile_model(POOLS.with_name("mlp.integer.onnx"), "pynq-z2", tmp_path / "right")
+    without_device(monkeypatch)
+    assert not failures(verified(tmp_path / "right"))
+    for number, (pattern, change, said) in enumerate(
+        [
+            (r"y\.lane\[0\] = \S+;", "y.lane[0] = L::Out::type(a0);", r"row \d+, column \d+: "),
+            (r" a0 = \S+ ([+-]) (\S+);", r" a0 = x.lane[3] \1 \2;", r"row \d+, column \d+: "),
+            (r"Int<\d+, (\w+)>::type a0 ", r"Int<1, \1>::type a0 ", "too narrow"),
+        ]
+    ):
+        edit = functools.partial(re.sub, pattern, change, count=1)
+        bundle = tampered(tmp_path / "right", tmp_path / str(number), "hls/adders.h", edit)
+        if said == "too narrow":
+            with pytest.raises(InputError, match=said):
+                verified(bundle)
+        else:
+            found = failures(verified(bundle))
+            assert found.keys() == {"weights", "sources"}
+            assert re.search(said, found["weights"])
 
 
 @pytest.mark.parametrize("kind", ["thresholds", "bias", "multiplier"])
