@@ -30,6 +30,10 @@ TEMPLATES: Final = (
 )
 
 
+_OF_NETS: Final = ("include/tritloom/flow/", "include/emulation/flow_")
+"""Headers of the dataflow kernel, which the engine does not use."""
+
+
 @dataclass(frozen=True)
 class HlsTarget:
     """What the HLS tool is told about the board."""
@@ -128,5 +132,7 @@ def render_hls(kernel: KernelLimits, target: HlsTarget, listing: Sequence[Listed
     context = _context(kernel, target, listing)
     files = {name: environment.get_template(f"{name}.j2").render(context) for name in TEMPLATES}
     for header in sorted((folder / "include").rglob("*.h")):
-        files[header.relative_to(folder).as_posix()] = header.read_text(encoding="utf-8")
+        path = header.relative_to(folder).as_posix()
+        if not any(path.startswith(prefix) for prefix in _OF_NETS):
+            files[path] = header.read_text(encoding="utf-8")
     return files
