@@ -66,10 +66,12 @@ using GlobalSums = Word<typename L::Out, L::LANES>[GlobalShape<L>::FOLDS];
 template <class L>
 void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
                    hls::stream<Word<typename L::Out, L::LANES>>& out, uint32_t frames) {
-  constexpr unsigned FOLDS = GlobalShape<L>::FOLDS;
+  constexpr unsigned FOLDS = GlobalShape<L>::FOLDS;  // names that a pragma can take
+  constexpr unsigned BANKS = GlobalShape<L>::BANKS;
+  static_assert(BANKS <= FOLDS, "no more banks than folds");
   TRITLOOM_MEMORY(GlobalSums<L>, results);
 #pragma HLS AGGREGATE variable = results compact = bit
-#pragma HLS ARRAY_PARTITION variable = results cyclic factor = GlobalShape < L> ::BANKS dim = 1
+#pragma HLS ARRAY_PARTITION variable = results cyclic factor = BANKS dim = 1
   Initiations<L> initiation;
   for (uint32_t frame = 0; frame < frames; ++frame) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
@@ -77,7 +79,7 @@ void global_reduce(hls::stream<Word<typename L::In, L::LANES>>& in,
       for (unsigned fold = 0; fold < FOLDS; ++fold) {
 #pragma HLS LOOP_FLATTEN
 #pragma HLS PIPELINE II = 1 style = flp
-#pragma HLS DEPENDENCE variable = results inter distance = GlobalShape < L> ::FOLDS true
+#pragma HLS DEPENDENCE variable = results inter distance = FOLDS true
         initiation.begin();
         Word<typename L::Out, L::LANES> result = results[fold];
 #pragma HLS ARRAY_PARTITION variable = result.lane complete
