@@ -141,7 +141,9 @@ class Net:
                 helper.make_node(op, inputs, ["unbiased"], **attributes), self.values, self.constants
             )
             step = weight_step * self.steps[x]
-            inputs.append(self.constant("bias", np.round(self._centre("unbiased") / step).astype(np.float32) * step))
+            inputs.append(
+                self.constant("bias", np.round(self._centre("unbiased") / step).astype(np.float32) * np.float32(step))
+            )
         return self.emit(op, *inputs, **attributes)
 
     def _centre(self, x: str) -> Array:

@@ -105,7 +105,7 @@ def dequantized(g: Graph, w: Weight) -> str:
 
 
 def dequantized_unsigned(g: Graph, w: Weight) -> str:
-    codes = (w.trits + 128).astype(np.uint8)
+    codes = (w.trits.astype(np.int16) + 128).astype(np.uint8)
     return g.add("DequantizeLinear", g.const(codes), w.scale, w.zeros(np.uint8, 128), **w.axis)
 
 

@@ -75,7 +75,7 @@ def test_zero_points_of_weights(tmp_path: Path) -> None:
     """uint8 weights 127, 128, 129, one zero point; and the sums in Cast, Mul, Add, QuantizeLinear."""
     g = Graph()
     x = g.input(["N", 24], TensorProto.INT8)
-    weight = (random_trits(24, 5) + 128).astype(np.uint8)
+    weight = (random_trits(24, 5).astype(np.int16) + 128).astype(np.uint8)
     sums = g.add("MatMulInteger", x, weight, np.int8(-3), np.uint8(128))
     y = g.add("Mul", g.add("Cast", sums, to=TensorProto.FLOAT), np.float32(2**-6))
     y = g.quantised(g.add("Add", y, np.float32([0, 1, 2, -1, 0.5])), 0.25, zero=-5, signed=True)
