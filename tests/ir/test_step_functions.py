@@ -87,6 +87,20 @@ def test_the_codes_of_two_operands(function: StepFunction) -> None:
     np.testing.assert_array_equal(function(a, b), wanted)
 
 
+@settings(deadline=None, max_examples=40)
+@given(functions(2), st.sampled_from([0, 1]), st.sampled_from([Fraction(1), Fraction(3, 2**30), Fraction(2**61, 7)]))
+def test_the_thresholds_beside_a_fixed_operand(function: StepFunction, index: int, stretch: Fraction) -> None:
+    """The float64 short cut against the rational function of each value, also far beyond what float64 counts."""
+    steps = tuple(tuple(Boundary(at * stretch, inclusive) for at, inclusive in row) for row in function.boundaries)
+    function = StepFunction(function.scales, function.offset, steps, function.low, function.step)
+    values = np.arange(-9, 10)
+    found = function.thresholds_given(index, values)
+    for row, value in zip(found.table, values, strict=True):
+        wanted = function.given(index, int(value)).thresholds
+        np.testing.assert_array_equal(row, np.broadcast_to(wanted.table, row.shape))
+        np.testing.assert_array_equal(found.negative, np.broadcast_to(wanted.negative, found.negative.shape))
+
+
 @settings(deadline=None)
 @given(functions(1, zero_scales=False), st.lists(st.floats(-40, 40, width=32), min_size=1, max_size=20))
 def test_the_codes_of_floats(function: StepFunction, numbers: list[float]) -> None:

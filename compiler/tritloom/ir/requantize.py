@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .steps import I64, StepFunction
+from .steps import I64, StepFunction, Thresholds
 
 Range = tuple[int, int]
 
@@ -84,12 +84,14 @@ def _pitch(function: StepFunction) -> Fraction | None:
     return pitch if not pitches and pitch > 0 else None
 
 
-def _cases(function: StepFunction, narrow: int | None, ranges: list[Range]) -> list[tuple[int, StepFunction]]:
-    """Values of the narrow operand, with the function of the wide one that is left; [(0, function)] without one."""
+def _cases(function: StepFunction, narrow: int | None, ranges: list[Range]) -> tuple[I64, Thresholds]:
+    """Values of the narrow operand, and the thresholds of the wide one for each; the value 0 alone without one."""
     if narrow is None:
-        return [(0, function)]
+        values, found = np.zeros(1, np.int64), function.thresholds
+        return values, Thresholds(found.table[np.newaxis], found.negative)
     low, high = ranges[narrow]
-    return [(value, function.given(narrow, value)) for value in range(low, high + 1)]
+    values = np.arange(low, high + 1, dtype=np.int64)
+    return values, function.thresholds_given(narrow, values)
 
 
 def _rounded(slopes: list[list[Fraction]], shift: int, channels: int) -> I64:
@@ -99,7 +101,7 @@ def _rounded(slopes: list[list[Fraction]], shift: int, channels: int) -> I64:
 
 def _bias(
     function: StepFunction,
-    cases: list[tuple[int, StepFunction]],
+    cases: tuple[I64, Thresholds],
     multipliers: I64,
     ranges: list[Range],
     wide: int,
@@ -107,26 +109,24 @@ def _bias(
     shift: int,
 ) -> I64 | None:
     """A bias for every channel that puts all steps where they belong; None where a channel has none."""
+    values, thresholds = cases
+    low, high = ranges[wide]
+    negative = thresholds.negative[:, np.newaxis]
+    first, last = np.where(negative, -high, low), np.where(negative, -low, high)
+    slope = np.where(negative, -1, 1) * multipliers[wide][:, np.newaxis]
+    if (slope < 0).any():
+        return None
+    levels = (function.low + 1 + np.arange(function.levels, dtype=np.int64)) << shift
     least = np.full(function.channels, -(2**62), np.int64)
     most = np.full(function.channels, 2**62, np.int64)
-    low, high = ranges[wide]
-    levels = (function.low + 1 + np.arange(function.levels, dtype=np.int64)) << shift
-    for value, single in cases:
-        thresholds = single.thresholds
-        negative = np.broadcast_to(thresholds.negative, function.channels)[:, np.newaxis]
-        first = np.where(negative, -high, low)
-        last = np.where(negative, -low, high)
-        slope = np.where(negative, -multipliers[wide][:, np.newaxis], multipliers[wide][:, np.newaxis])
-        if (slope < 0).any():
-            return None
-        table = np.broadcast_to(thresholds.table, (function.channels, function.levels))
+    for value, table in zip(values, thresholds.table, strict=True):
         rest = 0 if narrow is None else (multipliers[narrow] * value)[:, np.newaxis]
         reached = np.where(table <= last, levels - np.maximum(table, first) * slope - rest, -(2**62))
         missed = np.where(table > first, levels - (np.minimum(table, last + 1) - 1) * slope - rest, 2**62)
         least = np.maximum(least, reached.max(axis=1))
         most = np.minimum(most, missed.min(axis=1) - 1)
-    if (least > most).any():
-        return None
+        if (least > most).any():
+            return None
     return _plain(least, most)
 
 

@@ -25,6 +25,8 @@ LARGEST_FACTOR = 64
 """Of the integers that two scales are as."""
 _FAR = 2**62
 """Beyond every accumulator."""
+_UNSURE = 1e-14
+"""Relative distance of a float64 quotient to an integer under which its own error may decide; that is below 1e-15."""
 
 
 class Boundary(NamedTuple):
@@ -157,21 +159,52 @@ class StepFunction:
             self.scales[:index] + self.scales[index + 1 :], offset, self.boundaries, self.low, self.step
         )
 
+    def thresholds_given(self, index: int, values: I64) -> Thresholds:
+        """Of two operands: the staircase over the other one for each value of operand `index`, [V, C or 1, levels].
+
+        float64 decides; what lies too near to an integer for it is evaluated as a rational number.
+        """
+        tables = np.empty((len(values), self.channels, self.levels), np.int64)
+        negative = np.empty(self.channels, bool)
+        for channel in range(self.channels):
+            single = self.at_channel(channel)
+            (scale,), (fixed,) = single.scales[1 - index], single.scales[index]
+            negative[channel] = scale < 0
+            if scale == 0:
+                rows = [single.given(index, int(value)).thresholds.table[0] for value in values]
+                tables[:, channel] = rows
+                continue
+            quotients = [(at - single.offset[0]) / abs(scale) for at, _ in single.boundaries[0]]
+            tables[:, channel] = _thresholds_along(quotients, single.boundaries[0], fixed / abs(scale), values)
+        return Thresholds(tables, negative)
+
     def __call__(self, *operands: NDArray[np.generic]) -> I64:
         """Codes of integer arrays [..., C], all of one shape."""
         if len(operands) != self.operands:
             raise ValueError(f"{self.operands} operands are needed, not {len(operands)}")
         if self.operands == 1:
             return self._counted(self.thresholds, operands[0])
-        # The operand with the fewest values is fixed, one value at a time.
+        # The operand with the fewest values is fixed.
         values = [np.unique(operand) for operand in operands]
         index = min(range(len(values)), key=lambda i: len(values[i]))
-        codes = np.empty(operands[0].shape, np.int64)
         others = [operand for i, operand in enumerate(operands) if i != index]
+        if self.operands == 2:
+            return self._counted_at(index, values[index].astype(np.int64), operands[index], others[0])
+        codes = np.empty(operands[0].shape, np.int64)
         for value in values[index]:
             where = operands[index] == value
             codes[where] = self.given(index, int(value))(*others)[where]
         return codes
+
+    def _counted_at(self, index: int, values: I64, fixed: NDArray[np.generic], other: NDArray[np.generic]) -> I64:
+        thresholds = self.thresholds_given(index, values)
+        row = np.searchsorted(values, fixed)
+        channel = np.arange(other.shape[-1]) % self.channels if self.channels > 1 else np.zeros(1, np.int64)
+        compared = np.where(thresholds.negative[channel], -1, 1) * other.astype(np.int64, copy=False)
+        count = np.zeros(other.shape, np.int64)
+        for level in range(self.levels):
+            count += compared >= thresholds.table[row, channel, level]
+        return self.low + self.step * count
 
     def _counted(self, thresholds: Thresholds, operand: NDArray[np.generic]) -> I64:
         values = operand.astype(np.int64, copy=False)
@@ -185,7 +218,7 @@ class StepFunction:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """`#{k : (negative[c] ? -a : a) >= table[c][k]}`: int64 [C or 1, levels], ascending; bool [C or 1]."""
+    """`#{k : (negative[c] ? -a : a) >= table[c][k]}`: int64 [..., C or 1, levels], ascending; bool [C or 1]."""
 
     table: I64
     negative: NDArray[np.bool_]
@@ -201,10 +234,29 @@ def _integer_thresholds(function: StepFunction) -> tuple[list[int], bool]:
             passed = distance <= 0 if inclusive else distance < 0
             found.append(-_FAR if passed else _FAR)
         else:
-            quotient = distance / abs(scale)
-            threshold = math.ceil(quotient) if inclusive else math.floor(quotient) + 1
-            found.append(max(-_FAR, min(_FAR, threshold)))
+            found.append(_first_integer(distance / abs(scale), inclusive))
     return found, scale < 0
+
+
+def _first_integer(quotient: Fraction, inclusive: bool) -> int:
+    """The smallest integer at or above (or only above) `quotient`, cut off at +-2^62."""
+    integer = math.ceil(quotient) if inclusive else math.floor(quotient) + 1
+    return max(-_FAR, min(_FAR, integer))
+
+
+def _thresholds_along(
+    quotients: Sequence[Fraction], boundaries: Sequence[Boundary], slope: Fraction, values: I64
+) -> I64:
+    """Smallest integers that pass `quotient - slope * value`, [V, levels]."""
+    places = np.array([float(quotient) for quotient in quotients])
+    shifts = float(slope) * values[:, np.newaxis]
+    found = places - shifts
+    nearest = np.rint(found)
+    tables: I64 = np.clip(np.ceil(found), -_FAR, _FAR).astype(np.int64)
+    unsure = np.abs(found - nearest) <= _UNSURE * (np.abs(places) + np.abs(shifts) + 1)
+    for row, level in zip(*np.nonzero(unsure), strict=True):
+        tables[row, level] = _first_integer(quotients[level] - slope * int(values[row]), boundaries[level].inclusive)
+    return tables
 
 
 def _smallest_float(bound: Fraction, inclusive: bool) -> np.float32:
