@@ -9,17 +9,20 @@ def _weight(name: str, rows: int, cols: int) -> str:
     return f'tern.weight "{name}" {{rows = {rows} : i64, cols = {cols} : i64, scale = 1.0 : f32, {_HASH}}}\n'
 
 
-def _steps(name: str, channels: int, operands: int, low: int, levels: int, step: int = 1) -> str:
-    numbers = {"channels": channels, "operands": operands, "low": low, "step": step, "levels": levels}
-    return f'tern.steps "{name}" {{' + ", ".join(f"{k} = {v} : i64" for k, v in numbers.items()) + f", {_HASH}}}\n"
+def steps(name: str, channels: int, operands: int, low: int, levels: int, more: str = "") -> str:
+    """The declaration of a step function, `more` being further properties."""
+    numbers = {"channels": channels, "operands": operands, "low": low, "step": 1, "levels": levels}
+    properties = ", ".join(f"{key} = {value} : i64" for key, value in numbers.items())
+    return f'tern.steps "{name}" {{{properties}, {_HASH}{more}}}\n'
 
 
 SYMBOLS = (
     _weight("filters", 4, 18)
     + _weight("rows", 3, 128)
-    + _steps("input", 1, 1, 0, 255)
-    + _steps("one", 4, 1, -2, 3)
-    + _steps("two", 1, 2, 0, 3)
+    + steps("input", 1, 1, 0, 255)
+    + steps("one", 4, 1, -2, 3)
+    + steps("two", 1, 2, 0, 3)
+    + steps("two.sum", 1, 1, 0, 3, ", sum_of = @two")
     + 'tern.vector "scale" {length = 3 : i64}\ntern.vector "offset" {length = 3 : i64}\n'
 )
 WINDOW = (

@@ -14,6 +14,7 @@ from modules_net import (
     SUM,
     TWO,
     net_text,
+    steps,
 )
 
 Q, C, R = QUANTIZE, QUANTIZE + CONV, QUANTIZE + CONV + REQUANTIZE
@@ -31,6 +32,14 @@ NET_ERRORS: dict[str, list[tuple[str, str]]] = {
                           f' {numbers}, hash = ""}}\n'),
          "steps @s: channels, operands, step and levels must be positive")
         for numbers in ("step = 0 : i64, levels = 1 : i64", "step = 1 : i64, levels = 0 : i64")
+    ]
+    + [
+        (net_text(symbols=text), "steps @s: sum_of names steps of two operands above it")
+        for text in (
+            steps("s", 1, 1, 0, 3, ", sum_of = @one"),
+            steps("s", 1, 1, 0, 3, ", sum_of = @scale"),
+            steps("s", 1, 1, 0, 3, ", sum_of = @below") + steps("below", 1, 2, 0, 3),
+        )
     ],
     "tern.net": [
         (net_text(returned="tern.return\n"), "tern.net: 1 names for 0 values"),

@@ -148,12 +148,12 @@ def _rows(table: NDArray[np.generic], stage: flow.Stage) -> NDArray[np.generic]:
 
 
 def _quantize(stage: flow.QuantizeOp, module: ModuleOp, store: WeightStore) -> dict[str, Rom]:
-    table, negative = store.steps(stage.function.root_reference.data).float_thresholds
+    table, negative = store.steps(module, stage.function.root_reference.data).float_thresholds
     return {"thresholds": _rows(float_keys(table), stage), "negative": _rows(negative, stage)}
 
 
 def _requantize(stage: flow.RequantizeOp, module: ModuleOp, store: WeightStore) -> dict[str, Rom]:
-    function = store.steps(stage.function.root_reference.data)
+    function = store.steps(module, stage.function.root_reference.data)
     if stage.form.data == tern.Form.THRESHOLDS:
         return _thresholds(stage, function)
     form = multiply_shift(function, [tern.range_of(stream_element(value)) for value in stage.inputs])

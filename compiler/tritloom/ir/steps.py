@@ -140,6 +140,7 @@ class StepFunction:
         fits = ratio > 0 and max(ratio.numerator, ratio.denominator) <= LARGEST_FACTOR
         return (ratio.numerator, ratio.denominator) if fits else None
 
+    @cached_property
     def of_sum(self) -> StepFunction:
         """The function of `p * a_0 + q * a_1`, p and q being the small ratio.
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from .mlir import ModuleOp
 from .steps import StepFunction
-from .tern import VectorOp, WeightOp
+from .tern import StepsOp, VectorOp, WeightOp
 
-SUM = ".sum"
 Loader = Callable[[], NDArray[np.generic]]
 _ROWS: Final = 256
 """Rows that are made contiguous at a time."""
@@ -53,14 +52,14 @@ class WeightStore:
         """Bind `name` to the function that loads its values."""
         self.loaders[name] = loader
 
-    def steps(self, name: str) -> StepFunction:
-        """The step function of that name; `x.sum` is x as a function of the sum of its two operands."""
-        if name in self.functions:
-            return self.functions[name]
-        two = self.functions.get(name.removesuffix(SUM))
-        if two is None or not name.endswith(SUM):
+    def steps(self, module: ModuleOp, name: str) -> StepFunction:
+        """A step function of `module`, those of sums included."""
+        for op in module.ops:
+            if isinstance(op, StepsOp) and op.sym_name.data == name and op.sum_of is not None:
+                return self.steps(module, op.sum_of.root_reference.data).of_sum
+        if name not in self.functions:
             raise UnknownSymbol(name)
-        return two.of_sum()
+        return self.functions[name]
 
     def _load(self, name: str) -> NDArray[np.generic]:
         if name not in self.loaders:

@@ -8,15 +8,24 @@ from typing import ClassVar
 from ..analysis.dataflow_area import requantize, thresholds
 from ..errors import InputError
 from ..ir import tern
-from ..ir.bindings import inherit_bindings
 from ..ir.locations import onnx_names
-from ..ir.mlir import Context, IntegerAttr, ModuleOp, ModulePass, i64
+from ..ir.mlir import (
+    Context,
+    IntegerAttr,
+    ModuleOp,
+    ModulePass,
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+    i64,
+    op_type_rewrite_pattern,
+)
 from ..ir.requantize import MultiplyShift, multiply_shift
 from ..ir.steps import StepFunction
-from ..ir.store import SUM
+from ..ir.store import WeightStore
 from ..targets import Target
-from .context import CompilerContext, compiler_context
-from .rewriting import module_of
+from .context import compiler_context
+from .rewriting import replace
 from .stages import need_layers
 
 
@@ -41,9 +50,8 @@ def _refusal(op: tern.RequantizeOp) -> str:
     return f"{op.name} ({nodes}): no multiplication and shift equals it, for operands of {bits} bits"
 
 
-def _choose(layer: tern.RequantizeOp, context: CompilerContext, worth: float) -> bool:
+def _choose(layer: tern.RequantizeOp, function: StepFunction, worth: float) -> bool:
     """Give a requantiser its form; whether there is one."""
-    function = context.store.steps(layer.function.root_reference.data)
     form = multiply_shift(function, [tern.range_of(tern.element_of(value)) for value in layer.inputs])
     if function.operands == 1 and (form is None or _thresholds_cost_less(layer, function, form, worth)):
         layer.properties["form"] = tern.FormAttr(tern.Form.THRESHOLDS)
@@ -58,32 +66,38 @@ def _choose(layer: tern.RequantizeOp, context: CompilerContext, worth: float) ->
     return True
 
 
-def _summed(op: tern.RequantizeOp, function: StepFunction) -> tern.RequantizeOp | None:
-    """The requantiser of the integer sum of two operands, in front of the old one's place; None where the scales differ
-    too oddly. A sum of codes on scales of powers of two has ties at every other code, and half to even makes a
-    staircase of them that no multiplication gives: thresholds do."""
-    if (ratio := function.small_ratio) is None:
-        return None
-    joined = function.of_sum()
-    old = tern.steps(op, op.function)
-    name = old.sym_name.data + SUM
-    module = module_of(op)
-    if all(symbol.sym_name.data != name for symbol in module.ops if isinstance(symbol, tern.StepsOp)):
-        numbers = (joined.channels, 1, joined.low, joined.step, joined.levels)
-        module.body.block.insert_op_after(tern.StepsOp(name, *numbers, joined.digest), old)
-    total = tern.SumOp(op.inputs[0], op.inputs[1], ratio)
-    new = tern.RequantizeOp([total.result], name, tern.element_of(op.result))
-    for made in (total, new):
-        made.location = op.location
-    inherit_bindings(new, [op.result])
-    block = op.parent_block()
-    if block is None:
-        raise ValueError(f"{op.name} stands in no block")
-    block.insert_ops_before([total, new], op)
-    new.result.name_hint = op.result.name_hint
-    op.result.replace_all_uses_with(new.result)
-    block.erase_op(op)
-    return new
+class SumFirst(RewritePattern):
+    """`requantize a, b @f` -> `requantize (sum p*a + q*b) @f.sum` where the scales of a and b are as p to q.
+
+    One multiplier less; and on scales of powers of two the only way: such sums have ties at every other code, and half
+    to even makes of them a staircase that no multiplication gives.
+    """
+
+    def __init__(self, module: ModuleOp, store: WeightStore) -> None:
+        self.module, self.store = module, store
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: tern.RequantizeOp, rewriter: PatternRewriter) -> None:
+        function = self.store.steps(self.module, op.function.root_reference.data)
+        if function.small_ratio is None:
+            return
+        total = tern.SumOp(op.inputs[0], op.inputs[1], function.small_ratio)
+        total.location = op.location
+        rewriter.insert(total)
+        new = tern.RequantizeOp([total.result], self._of_sum(op, function.of_sum), tern.element_of(op.result))
+        new.result.name_hint = op.result.name_hint
+        replace(rewriter, op, new)
+
+    def _of_sum(self, op: tern.RequantizeOp, function: StepFunction) -> str:
+        """Symbol of the function of the sum, declared if it is not yet there."""
+        two = tern.steps(op, op.function)
+        for symbol in self.module.ops:
+            if isinstance(symbol, tern.StepsOp) and symbol.sum_of == op.function:
+                return symbol.sym_name.data
+        numbers = (function.channels, 1, function.low, function.step, function.levels)
+        declared = tern.StepsOp(f"{two.sym_name.data}.sum", *numbers, function.digest, sum_of=two.sym_name.data)
+        self.module.body.block.insert_op_after(declared, two)
+        return declared.sym_name.data
 
 
 @dataclass(frozen=True)
@@ -105,11 +119,11 @@ class ToThresholds(ModulePass):
         context = compiler_context(ctx)
         worth = _worth_of_a_dsp(context.target)
         refused = []
-        for layer in list(net.body.block.ops):
-            if isinstance(layer, tern.RequantizeOp) and not _choose(layer, context, worth):
-                function = context.store.steps(layer.function.root_reference.data)
-                summed = _summed(layer, function)
-                if summed is None or not _choose(summed, context, worth):
+        PatternRewriteWalker(SumFirst(op, context.store)).rewrite_module(op)
+        for layer in net.body.block.ops:
+            if isinstance(layer, tern.RequantizeOp):
+                function = context.store.steps(op, layer.function.root_reference.data)
+                if not _choose(layer, function, worth):
                     refused.append(_refusal(layer))
         if refused:
             raise InputError(

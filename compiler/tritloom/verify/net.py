@@ -279,4 +279,4 @@ def _kernel_checks(net: _Net) -> list[Check]:
         detail = f"hls/config.h has {len(stages)} of the {len(net.stages)} stages of the IR"
         return [*checks, Check("weights", False, detail)]
     ordered: Sequence[KernelStage] = stages
-    return [*checks, check_weights_text(ordered, net.compiled, store), check_requantisers(ordered, store)]
+    return [*checks, check_weights_text(ordered, net.compiled, store), check_requantisers(ordered, net.compiled, store)]

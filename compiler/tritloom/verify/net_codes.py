@@ -58,7 +58,7 @@ class CodeCheck:
 
     def __init__(self, imported: Imported, integer: bool) -> None:
         """`integer`: the graph computes in integers itself, so that no code behind its float input may differ."""
-        self._store = imported.store
+        self._imported = imported
         self._interpreter = NetInterpreter(imported.module, imported.store)
         quantisers = [op for op in self._interpreter.net.walk() if isinstance(op, Quantiser)]
         self.layers: dict[Operation, LayerCodes] = {}
@@ -79,7 +79,7 @@ class CodeCheck:
         return [layer.tensor for layer in self.layers.values()]
 
     def _function(self, op: Quantiser) -> StepFunction:
-        return self._store.steps(op.function.root_reference.data)
+        return self._imported.store.steps(self._imported.module, op.function.root_reference.data)
 
     def run(self, values: Array, truth: Mapping[str, Array], first: int) -> tuple[dict[str, Array], NDArray[np.bool_]]:
         """Compare frames, the first of which is number `first`.

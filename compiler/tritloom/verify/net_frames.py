@@ -153,7 +153,7 @@ def _covered(imported: Imported) -> tuple[float, float]:
     ends: list[float] = []
     for op in imported.module.walk():
         if isinstance(op, tern.QuantizeOp):
-            table, negative = imported.store.steps(op.function.root_reference.data).float_thresholds
+            table, negative = imported.store.steps(imported.module, op.function.root_reference.data).float_thresholds
             signed = np.where(negative[:, np.newaxis], -table, table)
             ends += [float(value) for value in signed[np.isfinite(signed)]]
     low, high = (min(ends), max(ends)) if ends else (-1.0, 1.0)

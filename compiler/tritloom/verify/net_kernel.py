@@ -96,16 +96,16 @@ def _taps(op: flow.MvauOp) -> int:
 # --- requantisers ------------------------------------------------------------------------------------------------
 
 
-def check_requantisers(stages: Sequence[KernelStage], store: WeightStore) -> Check:
+def check_requantisers(stages: Sequence[KernelStage], module: ModuleOp, store: WeightStore) -> Check:
     """Whether each table of a requantiser, as the kernel uses it, gives the codes of the exact step function."""
     findings: list[str] = []
     values = forms = 0
     searched: list[str] = []
     for stage in stages:
         if isinstance(stage.op, flow.QuantizeOp):
-            found = _float_quantiser(stage, store.steps(stage.op.function.root_reference.data))
+            found = _float_quantiser(stage, store.steps(module, stage.op.function.root_reference.data))
         elif isinstance(stage.op, flow.RequantizeOp):
-            function = store.steps(stage.op.function.root_reference.data)
+            function = store.steps(module, stage.op.function.root_reference.data)
             found, count, whole = _requantiser(stage, stage.op, function)
             values += count
             searched += [] if whole else [stage.name]

@@ -122,7 +122,7 @@ def check(model: onnx.ModelProto, x: Array, folder: Path, exact: bool = False) -
 def distance(imported: Imported, op: Operation, place: tuple[int, ...], values: dict[SSAValue, Array]) -> Fraction:
     """How far the exact value of an element lies from the nearest step, in steps."""
     assert isinstance(op, QUANTISERS)
-    function = imported.store.steps(op.function.root_reference.data).at_channel(place[-1])
+    function = imported.store.steps(imported.module, op.function.root_reference.data).at_channel(place[-1])
     total = function.offset[0]
     for (scale,), operand in zip(function.scales, op.operands, strict=True):
         source = values[operand]

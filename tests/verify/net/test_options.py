@@ -165,7 +165,7 @@ def test_a_tie_is_no_excuse_where_float32_is_exact() -> None:
         check = CodeCheck(imported, integer=False)
         layer = next(iter(check.layers.values()))
         layer.exact = exact
-        function = imported.store.steps(layer.op.function.root_reference.data)
+        function = imported.store.steps(imported.module, layer.op.function.root_reference.data)
         first = np.float32(function.float_thresholds[0][0, 3])
         values = np.full((1, 1, 4, 4), first, np.float32)
         here = check.run(values, _truth(check, values), 0)

@@ -56,7 +56,7 @@ def quantize_floats(function: StepFunction, values: NDArray[np.float32]) -> I64:
 
 def step_function(frame: Frame, reference: SymbolRefAttr) -> StepFunction:
     """The step function that a symbol names."""
-    return frame.store.steps(reference.root_reference.data)
+    return frame.store.steps(frame.module, reference.root_reference.data)
 
 
 def integers(frame: Frame, value: SSAValue) -> I64:

@@ -152,7 +152,10 @@ class TableOp(IRDLOperation):
 
 @irdl_op_definition
 class StepsOp(IRDLOperation):
-    """Name of a step function. `hash` is its digest; `channels` is 1 where all channels are alike."""
+    """Name of a step function: a root of the store, or with `sum_of` that function of two operands as one of their sum.
+
+    `hash` is its digest; `channels` is 1 where all channels are alike.
+    """
 
     name = "tern.steps"
     sym_name = prop_def(StringAttr)
@@ -162,18 +165,30 @@ class StepsOp(IRDLOperation):
     step = prop_def(IntegerAttr)
     levels = prop_def(IntegerAttr)
     hash = prop_def(StringAttr)
+    sum_of = opt_prop_def(SymbolRefAttr)
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$sym_name attr-dict"
     traits = traits_def(SymbolOpInterface())
 
-    def __init__(self, name: str, channels: int, operands: int, low: int, step: int, levels: int, digest: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        operands: int,
+        low: int,
+        step: int,
+        levels: int,
+        digest: str,
+        sum_of: str | None = None,
+    ) -> None:
         numbers = {"channels": channels, "operands": operands, "low": low, "step": step, "levels": levels}
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 **{key: IntegerAttr(value, i64) for key, value in numbers.items()},
                 "hash": StringAttr(digest),
+                "sum_of": SymbolRefAttr(sum_of) if sum_of is not None else None,
             }
         )
 
@@ -185,6 +200,11 @@ class StepsOp(IRDLOperation):
         numbers = (self.channels, self.operands_, self.step, self.levels)
         if any(number.value.data < 1 for number in numbers):
             raise VerifyException(f"steps @{self.sym_name.data}: channels, operands, step and levels must be positive")
+        if self.sum_of is None:
+            return
+        two = symbol(self, self.sum_of)
+        if not isinstance(two, StepsOp) or two.operands_.value.data != 2 or not _stands_above(two, self):
+            raise VerifyException(f"steps @{self.sym_name.data}: sum_of names steps of two operands above it")
 
 
 def _references(symbols: ArrayAttr[Attribute] | None) -> list[SymbolRefAttr]:
