@@ -32,10 +32,10 @@ def load() -> Split:
 
 def shift_and_mirror(x: Tensor) -> Tensor:
     """Each image of [N, 1, 28, 28] mirrored or not, and moved by up to two pixels."""
-    count = len(x)
-    mirrored = torch.rand(count, 1, 1, 1) < 0.5
+    count, device = len(x), x.device
+    mirrored = torch.rand(count, 1, 1, 1, device=device) < 0.5
     x = F.pad(torch.where(mirrored, x.flip(3), x), (2, 2, 2, 2))
-    span = torch.arange(28)
-    rows = (torch.randint(5, (count, 1)) + span)[:, None, :, None]
-    columns = (torch.randint(5, (count, 1)) + span)[:, None, None, :]
-    return x[torch.arange(count)[:, None, None, None], 0, rows, columns]
+    span = torch.arange(28, device=device)
+    rows = (torch.randint(5, (count, 1), device=device) + span)[:, None, :, None]
+    columns = (torch.randint(5, (count, 1), device=device) + span)[:, None, None, :]
+    return x[torch.arange(count, device=device)[:, None, None, None], 0, rows, columns]

@@ -23,26 +23,29 @@ def mlp(bits: int = 4) -> nn.Module:
     )
 
 
+def _block(inputs: int, outputs: int, size: int) -> list[nn.Module]:
+    """A convolution that keeps the image's size, batch norm, 4-bit ReLU."""
+    return [conv(inputs, outputs, size, padding=size // 2), nn.BatchNorm2d(outputs), relu(unsigned(4))]
+
+
+def _residuals(channels: int) -> list[nn.Module]:
+    """Two blocks with 5-bit branches: the addends of the first share a scale."""
+    return [Residual(channels, 4, 5, shared=True), Residual(channels, 4, 5, shared=False)]
+
+
 def cnn() -> nn.Module:
-    """Ternary, 4-bit activations, 5-bit residual branches; of two blocks a resolution the first has a shared scale."""
+    """Ternary: 28x28x32, residual blocks at 14x14x32 and at 7x7x64, 128 averages."""
     return nn.Sequential(
         identity(ImageInput),
-        conv(1, 16, 3, stride=2, padding=1),
-        nn.BatchNorm2d(16),
-        relu(unsigned(4)),
-        Residual(16, 4, 5, shared=True),
-        Residual(16, 4, 5, shared=False),
-        conv(16, 32, 3, padding=1),
-        nn.BatchNorm2d(32),
-        relu(unsigned(4)),
+        *_block(1, 32, 3),
         nn.MaxPool2d(2),
-        Residual(32, 4, 5, shared=True),
-        Residual(32, 4, 5, shared=False),
-        conv(32, 64, 1),
-        nn.BatchNorm2d(64),
-        relu(unsigned(4)),
+        *_residuals(32),
+        *_block(32, 64, 3),
+        nn.MaxPool2d(2),
+        *_residuals(64),
+        *_block(64, 128, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         identity(unsigned(8)),
-        linear(64, 10, bias=True),
+        linear(128, 10, bias=True),
     )

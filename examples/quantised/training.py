@@ -26,6 +26,13 @@ class Split:
     x_held_out: Tensor
     y_held_out: Tensor
 
+    def to(self, device: str) -> Split:
+        return Split(*(part.to(device) for part in (self.x, self.y, self.x_held_out, self.y_held_out)))
+
+    def validation(self, count: int) -> Split:
+        """The last `count` samples to train on, held out instead: what a recipe may be chosen by."""
+        return Split(self.x[:-count], self.y[:-count], self.x[-count:], self.y[-count:])
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -64,22 +71,20 @@ def fit(model: nn.Module, data: Split, recipe: Recipe, seed: int = 0) -> None:
     optimiser = torch.optim.AdamW(_groups(model, recipe.decay))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, steps, pct_start=0.2)
     for epoch in range(recipe.epochs):
-        start, total = time.monotonic(), 0.0
+        start, total = time.monotonic(), torch.zeros((), device=data.x.device)
         model.train()
         order = torch.randperm(len(data.x), generator=generator).split(recipe.batch)
         for indices in (part for part in order if len(part) == recipe.batch):
-            x = data.x[indices]
+            x, y = data.x[indices.to(data.x.device)], data.y[indices.to(data.y.device)]
             scores = model(recipe.augment(x) if recipe.augment else x)
-            loss = F.cross_entropy(scores, data.y[indices], label_smoothing=recipe.smoothing)
+            loss = F.cross_entropy(scores, y, label_smoothing=recipe.smoothing)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += float(loss)
-        print(
-            f"epoch {epoch + 1}: loss {total * recipe.batch / len(data.x):.4f} ({time.monotonic() - start:.1f} s)",
-            flush=True,
-        )
+            total += loss.detach()
+        loss_of_a_sample = float(total) * recipe.batch / len(data.x)
+        print(f"epoch {epoch + 1}: loss {loss_of_a_sample:.4f} ({time.monotonic() - start:.1f} s)", flush=True)
 
 
 def train(nets: Mapping[str, tuple[Callable[[], nn.Module], Recipe]], load: Callable[[], Split]) -> None:
@@ -88,14 +93,17 @@ def train(nets: Mapping[str, tuple[Callable[[], nn.Module], Recipe]], load: Call
     parser.add_argument("net", choices=nets)
     parser.add_argument("-o", "--output", type=Path, required=True, help="checkpoint to write, .pt")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--validate", type=int, default=0, metavar="N", help="hold N training samples out instead")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
     torch.manual_seed(args.seed)
     build, recipe = nets[args.net]
-    model, data = build(), load()
+    data = load().validation(args.validate) if args.validate else load()
+    model, data = build().to(args.device), data.to(args.device)
     start = time.monotonic()
     fit(model, data, recipe, args.seed)
     print(f"trained in {time.monotonic() - start:.0f} s")
     print(f"held out: {accuracy(model, data.x_held_out, data.y_held_out):.4f} of {len(data.y_held_out)} right")
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), args.output)
+    torch.save(model.cpu().state_dict(), args.output)
