@@ -15,6 +15,7 @@ from .analysis import Estimate
 from .analysis.net_estimate import NetEstimate, check_net_fits
 from .backend.bundle import Source, compose_bundle, estimate_program, listing
 from .backend.images import Images, build_images
+from .backend.manifest import kernel_manifest
 from .backend.net_bundle import compose_net_bundle, net_estimate
 from .backend.plan import BuildPlan, check_output
 from .errors import InputError, TritloomError
@@ -71,14 +72,24 @@ def _overlay_limits(folder: Path, target: Target) -> tuple[KernelLimits, dict[st
     except TritloomRuntimeError as error:
         raise InputError(f"--overlay {folder}: {error.message}", error.hint) from error
     kernel = json.loads((folder / "manifest.json").read_text())["kernel"]
+    if "limits" not in kernel:
+        raise InputError(
+            f"--overlay {folder} is the kernel of one feed-forward net, which runs no other model",
+            "Give the bundle of a language model or another decoding step.",
+        )
     for field, wanted in (("board", target.name), ("part", target.part), ("clock_mhz", target.clock_mhz)):
         if kernel[field] != wanted:
             raise InputError(
                 f"--overlay {folder} is a kernel for {kernel[field]}, not for {wanted}",
                 f"Compile with --board {folder / BOARD_FILE}.",
             )
-    limits = {key: value for key, value in kernel["limits"].items() if key != "slices"}
-    return KernelLimits(**limits), kernel
+    limits = KernelLimits(**{key: value for key, value in kernel["limits"].items() if key != "slices"})
+    if kernel.get("sources") != kernel_manifest(limits, target)["sources"]:
+        raise InputError(
+            f"--overlay {folder} is a kernel of other HLS sources than this tritloom writes",
+            "Compile and build it anew, or use the tritloom that wrote it.",
+        )
+    return limits, kernel
 
 
 def _built_overlay(folder: Path, warnings: list[str]) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tritloom.analysis import Label, ModelNeeds
-from tritloom.ir.instruction import Epilogue, Instruction, Norms, Opcode, QuantizeFlag, TableFormat
+from tritloom.ir.instruction import Epilogue, Instruction, Opcode, QuantizeFlag, QuantizeFunction, TableFormat
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _linear(rows: int, k: int, epilogue: Epilogue, op: int) -> Instruction:
     return Instruction(Opcode.LINEAR, epilogue, length=k, rows=rows, slices=-(-k // 80), scale=0.01, op=op)
 
 
-def _quantize(k: int, norms: Norms, flags: int, op: int) -> Instruction:
+def _quantize(k: int, norms: QuantizeFunction, flags: int, op: int) -> Instruction:
     return Instruction(Opcode.QUANTIZE, norms, flags, length=k, eps0=1e-6, eps1=1e-6, op=op)
 
 
@@ -55,22 +55,22 @@ def program(shape: Shape) -> list[Instruction]:
     for layer in range(shape.layers):
         op = 1 + layer * 6
         out += [
-            _quantize(d, Norms.TWO, new, op),
-            _quantize(d, Norms.TWO, 0, op),
-            _quantize(d, Norms.TWO, 0, op),
+            _quantize(d, QuantizeFunction.TWO, new, op),
+            _quantize(d, QuantizeFunction.TWO, 0, op),
+            _quantize(d, QuantizeFunction.TWO, 0, op),
             _linear(d, d, Epilogue.STORE, op),
             _linear(d, d, Epilogue.HGRN, op + 1),
             _linear(d, d, Epilogue.STORE, op + 2),
-            _quantize(d, Norms.TWO, new | has_b, op + 3),
+            _quantize(d, QuantizeFunction.TWO, new | has_b, op + 3),
             _linear(d, d, Epilogue.ADD, op + 3),
-            _quantize(d, Norms.TWO, new, op + 4),
+            _quantize(d, QuantizeFunction.TWO, new, op + 4),
             _linear(2 * inner, d, Epilogue.SWIGLU, op + 4),
-            _quantize(inner, Norms.ONE, new, op + 5),
+            _quantize(inner, QuantizeFunction.ONE, new, op + 5),
             _linear(d, inner, Epilogue.ADD, op + 5),
         ]
     return [
         *out,
-        _quantize(d, Norms.TWO, new, 1 + shape.layers * 6),
+        _quantize(d, QuantizeFunction.TWO, new, 1 + shape.layers * 6),
         _linear(shape.vocab, d, Epilogue.LOGITS, 1 + shape.layers * 6),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +12,10 @@ from tritloom.analysis.timing import Work, barrier, function_name, sum_tree, wor
 from tritloom.ir.instruction import (
     Epilogue,
     Instruction,
-    Norms,
+    LinearFlag,
     Opcode,
     QuantizeFlag,
+    QuantizeFunction,
     TableFormat,
     VectorFlag,
     VectorFunction,
@@ -49,7 +52,16 @@ def test_positions_of_a_batch_share_the_epilogue() -> None:
 
 
 def test_the_head_fills_its_loop_for_each_64_rows() -> None:
-    assert work_of(_linear(32000, 1024, Epilogue.LOGITS), LIMITS).vector == 32000 + 500 * 30
+    assert work_of(_linear(32000, 1024, Epilogue.LOGITS), LIMITS).vector == 2 * 32000 + 500 * 30
+
+
+def test_constants_of_rows_come_with_the_gains() -> None:
+    flags = LinearFlag.ROW_SUMS | LinearFlag.ROW_SCALES | LinearFlag.BIAS
+    words = [
+        work_of(dataclasses.replace(_linear(1024, 80, epilogue), flags=flags), LIMITS).gain_words
+        for epilogue in (Epilogue.STORE, Epilogue.HGRN, Epilogue.LOGITS)
+    ]
+    assert words == [3 * 128, 4 * 128, 3 * 128]
 
 
 def test_sum_tree_by_hand() -> None:
@@ -58,18 +70,32 @@ def test_sum_tree_by_hand() -> None:
 
 
 def test_barriers() -> None:
-    assert barrier(Norms.TWO, True, 8) == 2 * 78 + 115 + 25
-    assert barrier(Norms.ONE, True, 8) == 78 + 65 + 25
-    assert barrier(Norms.TWO, False, 8) == barrier(Norms.NONE, True, 8) == 25
+    assert barrier(QuantizeFunction.TWO, True, 8) == 2 * 78 + 115 + 25
+    assert barrier(QuantizeFunction.ONE, True, 8) == 78 + 65 + 25
+    assert barrier(QuantizeFunction.TWO, False, 8) == barrier(QuantizeFunction.NONE, True, 8) == 25
+
+
+def test_statistics_without_codes_by_hand() -> None:
+    alone = QuantizeFlag.NEW_STATS | QuantizeFlag.FACTOR_ONLY
+    for function in (QuantizeFunction.MEAN, QuantizeFunction.ONE):
+        work = work_of(Instruction(Opcode.QUANTIZE, function, alone, length=1024), LIMITS, 4)
+        assert (work.gain_words, work.vector) == (0, 128 * 4)
+        assert work.latency == 45 + 4 * (78 + 65 + 25 + 32)
+
+
+def test_quantisers_without_gains_by_hand() -> None:
+    for function in (QuantizeFunction.RANGE, QuantizeFunction.STATIC):
+        work = work_of(Instruction(Opcode.QUANTIZE, function, length=1024), LIMITS)
+        assert (work.gain_words, work.vector, work.latency) == (0, 2 * 128, 45 + 25 + 32)
 
 
 def test_quantize_by_hand() -> None:
-    instruction = Instruction(Opcode.QUANTIZE, Norms.TWO, QuantizeFlag.NEW_STATS, length=1024)
+    instruction = Instruction(Opcode.QUANTIZE, QuantizeFunction.TWO, QuantizeFlag.NEW_STATS, length=1024)
     one, four = work_of(instruction, LIMITS), work_of(instruction, LIMITS, 4)
     assert (one.gain_words, one.vector) == (256, 128 * 2 + 128)
     assert (four.gain_words, four.vector) == (256, 128 * 5 + 128 * 4)
     assert one.latency == 45 + 296 + 32
-    reused = work_of(Instruction(Opcode.QUANTIZE, Norms.TWO, 0, length=1024), LIMITS)
+    reused = work_of(Instruction(Opcode.QUANTIZE, QuantizeFunction.TWO, 0, length=1024), LIMITS)
     assert (reused.gain_words, reused.vector, reused.latency) == (128, 256, 45 + 25 + 32)
 
 
@@ -86,7 +112,7 @@ def test_embed_by_hand() -> None:
     ("instruction", "name"),
     [
         (_linear(4, 80, Epilogue.SWIGLU), "linear.swiglu"),
-        (Instruction(Opcode.QUANTIZE, Norms.ONE), "quantize.one"),
+        (Instruction(Opcode.QUANTIZE, QuantizeFunction.ONE), "quantize.one"),
         (Instruction(Opcode.EMBED, TableFormat.F16), "embed.f16"),
         (Instruction(Opcode.VECTOR, VectorFunction.SILU), "vector.silu"),
     ],

@@ -11,7 +11,7 @@ struct Config {
   static constexpr unsigned K_MAX = 240, CODE_SLOTS = 3, VECTOR_WORDS = 1024, STATE_WORDS = 256;
   static constexpr unsigned PROGRAM_MAX = 8, TOPK = 4, PORT_FIFO = 8, GAIN_FIFO = 8, GROUP_FIFO = 4;
   static constexpr unsigned U_FIFO = BATCH * ((K_MAX + LANES - 1) / LANES);
-  static constexpr int GATE_II = 1;
+  static constexpr int GATE_II = 1, HEAD_II = 1;
 };
 typedef loom::StreamSource<Config> Source;
 
@@ -111,7 +111,37 @@ void probe_quantize(const float* a, const float* b, const float* w1, const float
   loom::quantize<Config, Source>(op, active, vector, gains, factor, codes, scales);
   for (uint32_t p = 0; p < active; ++p) {
     memcpy(codes_out + p * n, &codes[p][loom::code_words<Config>()][0][0], n);
-    scale_out[p] = scales[1][p];
+    scale_out[p] = scales[1][p].scale;
+  }
+}
+
+// Quantisers without gains, and reductions: `active` vectors a of n floats; codes, scale and zero of slot 1, the factor.
+void probe_statistics(const float* a, uint32_t n, uint32_t active, uint32_t func, uint32_t flags, float scale,
+                      float eps0, int32_t zero, int32_t low, int32_t high, int8_t* codes_out, float* scale_out,
+                      int32_t* zero_out, float* factor_out) {
+  static loom::VectorMemory<Config> vector;
+  static loom::CodeMemory<Config> codes;
+  loom::ScaleMemory<Config> scales = {};
+  float factor[Config::BATCH] = {};
+  Source::Gains gains("gains");
+  loom::Instruction op = loom::Instruction();
+  op.opcode = loom::QUANTIZE;
+  op.func = func;
+  op.flags = flags;
+  op.length = n;
+  op.slot = 1;
+  op.scale = scale;
+  op.eps0 = eps0;
+  op.zero = zero;
+  op.low = low;
+  op.high = high;
+  for (uint32_t p = 0; p < active; ++p) memcpy(&vector[p][0][0], a + p * n, 4 * n);
+  loom::quantize<Config, Source>(op, active, vector, gains, factor, codes, scales);
+  for (uint32_t p = 0; p < active; ++p) {
+    memcpy(codes_out + p * n, &codes[p][loom::code_words<Config>()][0][0], n);
+    scale_out[p] = scales[1][p].scale;
+    zero_out[p] = scales[1][p].zero;
+    factor_out[p] = factor[p];
   }
 }
 
@@ -141,7 +171,8 @@ void probe_hgrn(const uint8_t* port0, const uint8_t* port1, uint32_t beats, cons
   for (uint32_t p = 0; p < active; ++p) {
     memcpy(&codes[p][0][0][0], code_values + p * k, k);
     memcpy(&vector[p][0][0], inputs + p * rows, 4 * rows);
-    scales[0][p] = scale_values[p];
+    scales[0][p].scale = scale_values[p];
+    scales[0][p].zero = 0;
   }
   memcpy(&state[4][0], state_values, 4 * rows);
   loom::Instruction op = loom::Instruction();

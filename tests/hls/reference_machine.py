@@ -11,9 +11,10 @@ from tritloom.ir.encoding import pack_linear, slices_of
 from tritloom.ir.instruction import (
     Epilogue,
     Instruction,
-    Norms,
+    LinearFlag,
     Opcode,
     QuantizeFlag,
+    QuantizeFunction,
     TableFormat,
     VectorFlag,
     VectorFunction,
@@ -67,16 +68,46 @@ class Program:
         b, new = fields.pop("b", None), fields.pop("new", True)
         flags = (QuantizeFlag.NEW_STATS if new else 0) | (QuantizeFlag.HAS_B if b is not None else 0)
         op = Instruction(Opcode.QUANTIZE, flags=int(flags), length=n, src0=src, src1=b or 0, slot=slot, **fields)
-        two = op.func == Norms.TWO and new
+        two = op.func == QuantizeFunction.TWO and new
         self.add(op, gains=(w1, w2) if two else (w2,))
 
-    def linear(self, trits: np.ndarray, func: Epilogue, slot: int, scale: float, **fields) -> None:
-        rows, length = trits.shape
-        lower = fields.pop("lower", None)
+    def reduce(self, n: int, src: int, eps: float | None = None) -> None:
+        """The mean, or with `eps` the norm factor, to the register."""
+        func = QuantizeFunction.MEAN if eps is None else QuantizeFunction.ONE
+        flags = int(QuantizeFlag.NEW_STATS | QuantizeFlag.FACTOR_ONLY)
+        self.add(Instruction(Opcode.QUANTIZE, func, flags=flags, length=n, src0=src, eps0=eps or 0.0))
+
+    def quantize_range(self, n: int, src: int, slot: int) -> None:
+        self.add(Instruction(Opcode.QUANTIZE, QuantizeFunction.RANGE, length=n, src0=src, slot=slot))
+
+    def quantize_static(self, n: int, src: int, slot: int, step: float, zero: int, low: int, high: int) -> None:
+        codes = {"zero": zero, "low": low, "high": high}
+        inverse = float(numerics.inverse_step(step))
         op = Instruction(
-            Opcode.LINEAR, func, rows=rows, length=length, slot=slot, scale=scale, slices=slices_of(length), **fields
+            Opcode.QUANTIZE, QuantizeFunction.STATIC, length=n, src0=src, slot=slot, scale=step, eps0=inverse, **codes
         )
-        self.add(op, trits, (lower,) if lower is not None else ())
+        self.add(op)
+
+    def linear(self, trits: np.ndarray, func: Epilogue, slot: int, scale: float, **fields) -> None:
+        """`zero`: the codes may have another zero; `row_scales`, `bias`, `lower`: vectors by row."""
+        rows, length = trits.shape
+        sums = trits.sum(axis=1, dtype=np.int32).view(F32) if fields.pop("zero", False) else None
+        row_scales, bias, lower = (fields.pop(name, None) for name in ("row_scales", "bias", "lower"))
+        flags = LinearFlag(0)
+        for flag, vector in zip(LinearFlag, (sums, row_scales, bias), strict=True):
+            flags |= flag if vector is not None else LinearFlag(0)
+        op = Instruction(
+            Opcode.LINEAR,
+            func,
+            flags=int(flags),
+            rows=rows,
+            length=length,
+            slot=slot,
+            scale=scale,
+            slices=slices_of(length),
+            **fields,
+        )
+        self.add(op, trits, tuple(vector for vector in (sums, row_scales, bias, lower) if vector is not None))
 
     def vector(self, func: VectorFunction, n: int, constant: np.ndarray | None = None, **fields) -> None:
         self.add(
@@ -155,7 +186,7 @@ class Machine:
     def _pass(self, number: int, first: int, tokens: list[int]) -> None:
         positions = range(first, first + len(tokens))
         vectors = {p: np.zeros(self.program.kernel.vector_words, F32) for p in positions}
-        codes: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        codes: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, int]] = {}
         for index, step in enumerate(self.program.steps):
             for position, token in zip(positions, tokens, strict=True):
                 shown = self._step(step, position, token, vectors[position], codes)
@@ -167,35 +198,52 @@ class Machine:
             vector[op.dst : op.dst + op.length] = self.program.table[token]
             return [("out", vector[op.dst : op.dst + op.length].copy())]
         if op.opcode == Opcode.QUANTIZE:
-            q, scale = self._quantize(op, step.gains, position, vector)
-            codes[position, op.slot] = q, scale
+            if op.flags & QuantizeFlag.FACTOR_ONLY:
+                a = vector[op.src0 : op.src0 + op.length]
+                mean = op.func == QuantizeFunction.MEAN
+                self.factor[position] = numerics.mean(a) if mean else numerics.norm_factor(a, F32(op.eps0))
+                return [("scale", self.factor[position])]
+            q, scale, zero = self._quantize(op, step.gains, position, vector)
+            codes[position, op.slot] = q, scale, zero
             return [("codes", q), ("scale", scale)]
         if op.opcode == Opcode.LINEAR:
             return self._linear(step, position, vector, *codes[position, op.slot])
-        return self._vector(op, step.gains, vector)
+        return self._vector(op, step.gains, vector, position)
 
     def _quantize(self, op, gains, position, vector):
         a = vector[op.src0 : op.src0 + op.length]
+        if op.func == QuantizeFunction.RANGE:
+            q, scale, zero = numerics.quantize_range(a)
+            return q, scale, int(zero[0])
+        if op.func == QuantizeFunction.STATIC:
+            q = numerics.quantize_static(a, F32(op.eps0), op.zero, op.low, op.high)
+            return q, F32([op.scale]), op.zero
         b = vector[op.src1 : op.src1 + op.length] if op.flags & QuantizeFlag.HAS_B else None
         u = a * gains[-1].astype(F32)
         u = u * b if b is not None else u
         q, largest = numerics.quantize(u)
-        if op.func == Norms.NONE:
-            return q, largest * F32(1)
+        if op.func == QuantizeFunction.NONE:
+            return q, largest * F32(1), 0
         if op.flags & QuantizeFlag.NEW_STATS:
-            if op.func == Norms.ONE:
+            if op.func == QuantizeFunction.ONE:
                 factor = numerics.norm_factor(a, F32(op.eps0))
             else:
                 z = a * gains[0].astype(F32)
                 z = z * b if b is not None else z
                 factor = numerics.double_norm_factor(a, z, F32(op.eps0), F32(op.eps1))
             self.factor[position] = factor
-        return q, largest * self.factor[position]
+        return q, largest * self.factor[position], 0
 
-    def _linear(self, step, position, vector, q, scale):
-        op = step.op
+    def _linear(self, step, position, vector, q, scale, zero):
+        op, constants = step.op, list(step.gains)
         acc = (step.trits.astype(np.int32) @ q[: op.length].astype(np.int32)).astype(np.int32)
+        if op.flags & LinearFlag.ROW_SUMS:
+            acc = acc - zero * constants.pop(0).view(np.int32)
         y = numerics.dequantize(acc, scale, F32(op.scale))
+        if op.flags & LinearFlag.ROW_SCALES:
+            y = y * constants.pop(0)
+        if op.flags & LinearFlag.BIAS:
+            y = y + constants.pop(0)
         shown = [("acc", acc)]
         if op.func == Epilogue.LOGITS:
             self.logits[position] = y
@@ -207,14 +255,14 @@ class Machine:
             y = numerics.silu(y[0::2]) * y[1::2]
         elif op.func == Epilogue.HGRN:
             state = self.state[op.state : op.state + op.rows]
-            state[:], y = numerics.hgrn(y, source, step.gains[0].astype(F32), state.copy())
+            state[:], y = numerics.hgrn(y, source, constants[0].astype(F32), state.copy())
         vector[op.dst : op.dst + len(y)] = y
         shown.append(("out", y.copy()))
         if op.func == Epilogue.HGRN:
             shown.append(("state", state.copy()))
         return shown
 
-    def _vector(self, op, gains, vector):
+    def _vector(self, op, gains, vector, position):
         state = self.state[op.state : op.state + op.length]
         a = state.copy() if op.flags & VectorFlag.A_STATE else vector[op.src0 : op.src0 + op.length].copy()
         if op.func in _UNARY:
@@ -225,6 +273,8 @@ class Machine:
                 b = gains[0].astype(F32)
             if op.flags & VectorFlag.B_IMMEDIATE:
                 b = F32(op.imm)
+            if op.flags & VectorFlag.B_FACTOR:
+                b = self.factor[position]
             result = _BINARY[VectorFunction(op.func)](a, b)
         if op.flags & VectorFlag.DST_STATE:
             state[:] = numerics.flush(result)

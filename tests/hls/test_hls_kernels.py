@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import kernel_library
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from programs_hls import gain, trits
 from tritloom.ir import numerics
 from tritloom.ir.encoding import DECODE_TABLE, encode_slices, pack_linear
+from tritloom.ir.instruction import QuantizeFlag, QuantizeFunction
 from tritloom.resources import templates_dir
 
 F32 = np.float32
@@ -183,6 +185,65 @@ def test_quantize_with_two_norms(probe, n, active):
     factor = numerics.double_norm_factor(a, (a * w1) * b, eps, eps)
     assert same_bits(codes, expected)
     assert same_bits(scale, largest * factor)
+
+
+@dataclass
+class Statistics:
+    """What an instruction of `quantize` leaves of vectors a [active, n]."""
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero: np.ndarray
+    factor: np.ndarray
+
+    @staticmethod
+    def of(probe, a, func, flags=0, scale=0.0, eps0=0.0, zero=0, low=0, high=0):
+        active, n = a.shape
+        codes, scales = np.zeros((active, n), np.int8), np.zeros(active, F32)
+        zeros, factor = np.zeros(active, np.int32), np.zeros(active, F32)
+        numbers = (float(scale), float(eps0), zero, low, high)
+        probe.call("probe_statistics", a, n, active, int(func), int(flags), *numbers, codes, scales, zeros, factor)
+        return Statistics(codes, scales, zeros, factor)
+
+
+def edges(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Vectors of one sign, of zeros, below and above the least size, of ties, with one large element; [k, n]."""
+    a = rng.normal(size=n).astype(F32)
+    spike = np.concatenate([F32([1000]), a])[:n]
+    ties = np.resize(np.arange(-127.5, 128, 1, dtype=F32), n)
+    rows = [a, np.abs(a), -np.abs(a), 0 * a, a * F32(2.0**-64), a * F32(2.0**-56), spike, -spike, ties, a * F32(1e30)]
+    return np.array(rows, F32)
+
+
+@pytest.mark.parametrize("n", [1, 80, 97, 240])
+def test_quantize_range(probe, n):
+    for a in edges(n, np.random.default_rng(n)):
+        batch = np.stack([a, -a])
+        got = Statistics.of(probe, batch, QuantizeFunction.RANGE)
+        codes, scale, zero = numerics.quantize_range(batch)
+        assert same_bits(got.codes, codes)
+        assert same_bits(got.scale, scale)
+        assert (got.zero == zero[:, 0]).all()
+
+
+@pytest.mark.parametrize(("zero", "low", "high"), [(0, -128, 127), (-128, -128, 127), (37, -128, 127), (-3, -8, 7)])
+def test_quantize_static(probe, zero, low, high):
+    for step in (0.5, 0.037, 2.0**-20, 1e-30):
+        inverse = numerics.inverse_step(step)
+        for a in edges(97, np.random.default_rng(3)):
+            got = Statistics.of(probe, a[None], QuantizeFunction.STATIC, 0, step, inverse, zero, low, high)
+            assert same_bits(got.codes, numerics.quantize_static(a[None], inverse, zero, low, high))
+            assert (got.scale[0], got.zero[0]) == (F32(step), zero)
+
+
+@pytest.mark.parametrize("n", [1, 7, 128, 129, 240])
+def test_reductions(probe, n):
+    a = np.random.default_rng(n).normal(1, 2, size=(3, n)).astype(F32)
+    alone = QuantizeFlag.NEW_STATS | QuantizeFlag.FACTOR_ONLY
+    mean = Statistics.of(probe, a, QuantizeFunction.MEAN, alone)
+    assert same_bits(mean.factor, numerics.mean(a))
+    norm = Statistics.of(probe, a, QuantizeFunction.ONE, alone, eps0=F32(1e-5))
+    assert same_bits(norm.factor, numerics.norm_factor(a, F32(1e-5)))
 
 
 @pytest.mark.parametrize(("k", "rows", "active"), [(80, 2, 1), (100, 33, 3), (240, 16, 2)])

@@ -17,9 +17,9 @@ from kernel_library import (
     library,
     limits,
 )
-from programs_hls import elementwise, gain, language_model, trits
+from programs_hls import elementwise, gain, general_model, language_model, trits
 from reference_machine import Machine, Program, compare_traces, top
-from tritloom.ir.instruction import Epilogue, Instruction, Norms, Opcode, TableFormat, VectorFunction
+from tritloom.ir.instruction import Epilogue, Instruction, Opcode, QuantizeFunction, TableFormat, VectorFunction
 
 BUILDS = ("fast", "bounded")
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5]
@@ -67,6 +67,20 @@ def test_language_model(kernel, build):
 
 
 @pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("kernel", KERNELS, ids=names)
+def test_general_model(kernel, build):
+    check_run(library(kernel, build), general_model(kernel), PROMPT, B=kernel.batch, N=4, mode=GREEDY | LOGITS_ALL)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("width", [1, 3, 16, 17])
+def test_narrow_layers(build, width):
+    """Fewer rows than lanes: no second word of the constants of rows."""
+    program = general_model(limits(), seed=width, width=width, vocabulary=5)
+    check_run(library(limits(), build), program, [3, 1, 4, 1], B=2, mode=LOGITS_ALL)
+
+
+@pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("form", list(TableFormat))
 def test_embedding_tables(build, form):
     program = language_model(limits(), layers=1, form=form)
@@ -85,7 +99,7 @@ def test_zero_vector_has_zero_codes(build):
     program = Program(limits())
     program.embed(np.stack([np.zeros(40), np.full(40, 1e-30), np.ones(40)]).astype(np.float32), 0)
     rng = np.random.default_rng(0)
-    program.quantize(40, 0, 2, gain(rng, 40), func=Norms.ONE, eps0=1e-6)
+    program.quantize(40, 0, 2, gain(rng, 40), func=QuantizeFunction.ONE, eps0=1e-6)
     program.linear(trits(rng, 8, 40), Epilogue.LOGITS, 2, 0.1, dst=8)
     outcome = check_run(library(limits(), build), program, [0, 1, 2], B=2)
     assert (outcome.logits[:2] == 0).all()
@@ -98,11 +112,25 @@ def test_the_largest_sums(build):
     kernel = limits(k_max=6960, vector_words=8192)
     program = Program(kernel)
     program.embed(np.stack([np.ones(length), -np.ones(length)]).astype(np.float32), 0)
-    program.quantize(length, 0, 0, np.ones(length, np.float32), func=Norms.NONE)
+    program.quantize(length, 0, 0, np.ones(length, np.float32), func=QuantizeFunction.NONE)
     program.linear(np.ones((rows, length), np.int8), Epilogue.LOGITS, 0, 0.5, dst=rows)
     outcome = check_run(library(kernel, build), program, [0, 1], B=2)
     sums = [values for (_, _, _, what), values in outcome.trace if what == "acc"]
     assert [values.tolist() for values in sums] == [[877824] * rows, [-877824] * rows]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_largest_sums_less_their_zero(build):
+    """Codes 255 apart: 21 bits and the sign."""
+    length, rows = 6912, 8
+    kernel = limits(k_max=6960, vector_words=8192)
+    program = Program(kernel)
+    program.embed(np.stack([np.ones(length), -np.ones(length)]).astype(np.float32), 0)
+    program.quantize_range(length, 0, 0)
+    program.linear(np.ones((rows, length), np.int8), Epilogue.LOGITS, 0, 0.5, dst=rows, zero=True)
+    outcome = check_run(library(kernel, build), program, [0, 1], B=2)
+    sums = [values for (_, _, _, what), values in outcome.trace if what == "acc"]
+    assert [values.tolist() for values in sums] == [[255 * length] * rows, [-255 * length] * rows]
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -205,15 +233,29 @@ BAD = [  # instruction of the language model, fields, status
     (0, {"func": 3}, OPCODE),
     (1, {"func": 3}, OPCODE),
     (1, {"flags": 4}, OPCODE),
+    (1, {"flags": 5}, OPCODE),
+    (1, {"flags": 7, "func": 1}, OPCODE),
+    (1, {"flags": 8}, OPCODE),
+    (1, {"func": 4, "flags": 1}, OPCODE),
+    (1, {"func": 6, "flags": 0}, OPCODE),
     (4, {"func": 5}, OPCODE),
+    (4, {"flags": 8}, OPCODE),
     (4, {"opcode": Opcode.VECTOR, "func": 6}, OPCODE),
     (4, {"opcode": Opcode.VECTOR, "func": 21}, OPCODE),
     (4, {"opcode": Opcode.VECTOR, "func": int(VectorFunction.ADD), "flags": 3}, OPCODE),
+    (4, {"opcode": Opcode.VECTOR, "func": int(VectorFunction.ADD), "flags": 18}, OPCODE),
+    (4, {"opcode": Opcode.VECTOR, "func": int(VectorFunction.SILU), "flags": 16}, OPCODE),
+    (4, {"opcode": Opcode.VECTOR, "func": int(VectorFunction.ADD), "flags": 32}, OPCODE),
     (0, {"dst": 2048 - 96}, LIMIT),
     (0, {"dst": 8}, LIMIT),
     (0, {"length": 0}, LIMIT),
     (1, {"length": 241}, LIMIT),
     (1, {"slot": 3}, LIMIT),
+    (1, {"func": 5, "flags": 0, "low": -129, "high": 127}, LIMIT),
+    (1, {"func": 5, "flags": 0, "low": 2, "high": 1}, LIMIT),
+    (1, {"func": 5, "flags": 0, "low": -1, "high": 128}, LIMIT),
+    (1, {"func": 5, "flags": 0, "low": -1, "high": 1, "zero": 128}, LIMIT),
+    (1, {"func": 1, "flags": 5, "length": 4000}, LIMIT),
     (1, {"src0": 0xFFFFFFF0}, LIMIT),
     (4, {"slices": 3}, LIMIT),
     (4, {"rows": 0}, LIMIT),

@@ -20,6 +20,7 @@ _SHORT = [
     (r"\bA(\d+)\b", r"tensor<\1xi32>"),
     (r"\bEV(\d+)\b", r"!engine.vector<\1>"),
     (r"\bEC(\d+)\b", r"!engine.codes<\1>"),
+    (r"\bEZ(\d+)\b", r"!engine.codes<\1, zero>"),
     (r"\bEL(\d+)\b", r"!engine.logits<\1>"),
     (r"\bEN\b", "!engine.norm"),
     (r"\bST\b", STATE),
@@ -29,7 +30,7 @@ _SHORT = [
 
 
 def spelled(text: str) -> str:
-    """V16, C16, A16 for tensors, EV16, EC16, EL16, EN for the engine's types, ST for a state."""
+    """V16, C16, A16 for tensors, EV16, EC16, EZ16, EL16, EN for the engine's types, ST for a state."""
     for short, long in _SHORT:
         text = re.sub(short, long, text)
     return text

@@ -199,6 +199,35 @@ def test_product_and_rescale() -> None:
     assert step.outputs["y"].tobytes() == step.outputs["l"].tobytes() == wanted.tobytes()
 
 
+def test_center() -> None:
+    body = f"{X}%y = tern.center %x : V16 -> V16\n{KEEP}"
+    assert outputs(body, "%y").outputs["y"].tobytes() == (rows() - numerics.mean(rows())).tobytes()
+
+
+def test_product_of_a_range() -> None:
+    body = (
+        f"{X}%c, %k, %z = tern.quantize_range %x : V16 -> C16\n%a = tern.dot %c less %z {{weight = @w}} : C16 -> A16\n"
+    )
+    body += "%y = tern.dequantize %a, %k {weight_scale = 0.5 : f32} : A16 -> V16\n"
+    body += f"%l = tern.linear %c, %k less %z {{weight = @w, row_scales = @g, bias = @g2}} : C16 -> V16\n{KEEP}"
+    step = outputs(body, "%y, %l")
+    codes, scale, zero = numerics.quantize_range(rows())
+    acc = (codes.astype(np.int32) - zero) @ W.T.astype(np.int32)
+    wanted = acc.astype(F32) * (scale * F32(0.5))
+    assert step.outputs["y"].tobytes() == wanted.tobytes()
+    assert step.outputs["l"].tobytes() == (wanted * G + G2).tobytes()
+
+
+def test_product_of_a_fixed_step() -> None:
+    numbers = "step = 0.03 : f32, zero_code = -5 : i64, low = -100 : i64, high = 90 : i64, offset = 128 : i64"
+    body = f"{X}%c, %k, %z = tern.quantize_static %x {{{numbers}}} : V16 -> C16\n"
+    body += f"%l = tern.linear %c, %k less %z {{weight = @w}} : C16 -> V16\n{KEEP}"
+    codes = numerics.quantize_static(rows(), numerics.inverse_step(0.03), -5, -100, 90)
+    acc = (codes.astype(np.int32) + 5) @ W.T.astype(np.int32)
+    wanted = acc.astype(F32) * (F32(0.03) * F32(0.5))
+    assert outputs(body, "%l").outputs["l"].tobytes() == wanted.tobytes()
+
+
 def test_folded_norms() -> None:
     body = f"{X}%b = tern.sigmoid %x : V16 -> V16\n"
     body += "%c, %k, %f = tern.norm_quantize %x times %b {gain = @g, first_gain = @g2, eps0 = 0.25 : f32,"

@@ -32,6 +32,11 @@ EVERY_TERN_OP = module_text(
 %a = tern.dot %c {weight = @w32} : C16 -> A32
 %d = tern.dequantize %a, %k {weight_scale = 0.5 : f32} : A32 -> V32
 %l = tern.linear %c, %k {weight = @w} : C16 -> V16
+%cr, %kr, %zr = tern.quantize_range %y : V16 -> C16
+%ar = tern.dot %cr less %zr {weight = @w} : C16 -> A16
+%lr = tern.linear %cr, %kr less %zr {weight = @w, row_scales = @g, bias = @g2} : C16 -> V16
+%cs, %ks, %zs = tern.quantize_static %y
+  {step = 0.5 : f32, zero_code = 3 : i64, low = -8 : i64, high = 7 : i64, offset = 0 : i64} : V16 -> C16
 %n, %m, %f = tern.norm_quantize %x times %y {gain = @g, first_gain = @g2, eps0 = 1.0 : f32, eps1 = 2.0 : f32}
   : V16 times V16 -> C16
 %n2, %m2, %f2 = tern.norm_quantize %x times %y norm %f
@@ -56,6 +61,7 @@ EVERY_TERN_OP = module_text(
 %u1 = tern.silu %o : V16 -> V16
 %u2 = tern.sqrt %o : V16 -> V16
 %u3 = tern.relu %o : V16 -> V16
+%u4 = tern.center %o : V16 -> V16
 """,
     """
 tern.vector "gg2" {length = 16 : i64, factors = [@g, @g2]}
@@ -80,6 +86,13 @@ EVERY_ENGINE_OP = module_text(
 %v0 = engine.vector %a, %b {function = #engine<function max>} : EV16, EV16 -> EV16
 %v1 = engine.vector %a {function = #engine<function div>, imm = 3.0 : f32} : EV16 -> EV16
 %v2 = engine.vector %a {function = #engine<function sub>, stream = @g} : EV16 -> EV16
+%r0 = engine.reduce %a : EV16 -> EN
+%r1 = engine.reduce %a {eps = 1.0e-05 : f32} : EV16 -> EN
+%v4 = engine.vector %a, %r1 {function = #engine<function mul>} : EV16, EN -> EV16
+%qr = engine.quantize_range %a {slot = 1 : i64} : EV16 -> EZ16
+%qs = engine.quantize_static %a
+  {step = 0.5 : f32, zero_code = 0 : i64, low = -8 : i64, high = 7 : i64, offset = 0 : i64} : EV16 -> EC16
+%al = engine.linear %qr {weight = @w, row_scales = @g, bias = @g2, epilogue = #engine<epilogue store>} : EZ16 -> EV16
 %v3 = engine.vector %a {function = #engine<function silu>} : EV16 -> EV16
 %l = engine.load_state %s1 : ST -> EV16
 %s2 = engine.store_state %l, %s1 : EV16, ST -> ST

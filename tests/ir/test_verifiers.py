@@ -22,6 +22,11 @@ LIMITS = (
     " vector_words = 1024 : i64, state_words = 1024 : i64, program_max = 128 : i64"
 )
 NQ = "tern.norm_quantize %x {gain = @g, eps0 = 1.0e-06 : f32} : V16 -> C16\n"
+STATIC = (
+    "%c, %k, %z = tern.quantize_static %x {step = 0.5 : f32, zero_code = 3 : i64, low = -8 : i64, high = 7 : i64,"
+    " offset = 0 : i64} : V16 -> C16\n"
+)
+ESTATIC = STATIC.replace("%c, %k, %z = tern", "%c = engine").replace("V16 -> C16", "EV16 -> EZ16")
 ST_OTHER = "%n, %h = {} : V16, V16, ST -> OTHER, V16"
 
 
@@ -112,7 +117,32 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
         (module_text(X + "%c, %k = tern.quantize_absmax %x : V16 -> V16"),
          "tern.quantize_absmax: a tensor of i8 is needed, not tensor<16xf32>"),
     ],
+    "tern.quantize_range": [
+        (module_text(X + "%c, %k, %z = tern.quantize_range %x : V16 -> C32"),
+         "tern.quantize_range: operand and codes differ in length"),
+    ],
+    "tern.quantize_static": [
+        (module_text(X + STATIC.replace("C16", "C32")), "tern.quantize_static: operand and codes differ in length"),
+        (module_text(X + STATIC.replace("0.5", "0.0")), "tern.quantize_static: the step must be positive and finite"),
+        (module_text(X + STATIC.replace("0.5", "0x7FC00000")),
+         "tern.quantize_static: the step must be positive and finite"),
+        (module_text(X + STATIC.replace("low = -8", "low = -129")),
+         "tern.quantize_static: low and high must be codes from -128 to 127, in order"),
+        (module_text(X + STATIC.replace("low = -8", "low = 8")),
+         "tern.quantize_static: low and high must be codes from -128 to 127, in order"),
+        (module_text(X + STATIC.replace("zero_code = 3", "zero_code = 128")),
+         "tern.quantize_static: the code of zero must lie between -128 and 127"),
+    ],
     "tern.dot": [
+        (module_text(X + STATIC + "%a = tern.dot %c {weight = @w} : C16 -> A16"),
+         "tern.dot: zero must be that of the quantiser that made the codes, if it is not 0"),
+        (module_text(X + STATIC.replace("zero_code = 3", "zero_code = 0")
+                     + "%a = tern.dot %c less %z {weight = @w} : C16 -> A16"),
+         "tern.dot: zero must be that of the quantiser that made the codes, if it is not 0"),
+        (module_text("%x = tern.fill 1.0 : f32 : V65794\n%c, %k, %z = tern.quantize_range %x : V65794 -> C65794\n"
+                     "%a = tern.dot %c less %z {weight = @v} : C65794 -> A1",
+                     'tern.weight "v" {rows = 1 : i64, cols = 65794 : i64, scale = 1.0 : f32, hash = ""}'),
+         "tern.dot: 65794 columns overflow an exact sum (at most 65793)"),
         (module_text(Q + "%a = tern.dot %c {weight = @g} : C16 -> A16"), "tern.dot: @g is not a weight"),
         (module_text(X + "%a = tern.dot %x {weight = @w} : V16 -> A16"),
          "tern.dot: a tensor of i8 is needed, not tensor<16xf32>"),
@@ -135,6 +165,10 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
          "tern.dequantize: sums and result differ in length"),
     ],
     "tern.linear": [
+        (module_text(Q + "%y = tern.linear %c, %k {weight = @w, bias = @g32} : C16 -> V16"),
+         "tern.linear: @g32 has 32 elements, the operand 16"),
+        (module_text(Q + "%y = tern.linear %c, %k {weight = @w32, row_scales = @g} : C16 -> V32"),
+         "tern.linear: @g has 16 elements, the operand 32"),
         (module_text(Q + "%d, %j = tern.quantize_absmax %x : V16 -> C16\n"
                          "%y = tern.linear %c, %j {weight = @w} : C16 -> V16"),
          "tern.linear: the scale must come from the quantiser that made the codes"),
@@ -224,7 +258,33 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
                      " : EV16 norm EN -> EC16, EN"),
          "engine.quantize: norm must be the factor of a quantize of the same vector, norms and epsilons"),
     ],
+    "engine.quantize_range": [
+        (module_text(E + "%c = engine.quantize_range %x : EV16 -> EZ32"),
+         "engine.quantize_range: the codes are as long as the operand, and have a zero"),
+        (module_text(E + "%c = engine.quantize_range %x : EV16 -> EC16"),
+         "engine.quantize_range: the codes are as long as the operand, and have a zero"),
+        (module_text(E + "%c = engine.quantize_range %x {slot = -1 : i64} : EV16 -> EZ16"),
+         "engine.quantize_range: slot -1 is negative"),
+    ],
+    "engine.quantize_static": [
+        (module_text(E + ESTATIC.replace("EZ16", "EC16")),
+         "engine.quantize_static: the codes are as long as the operand, and have a zero if its code is not 0"),
+        (module_text(E + ESTATIC.replace("0.5", "-0.5")),
+         "engine.quantize_static: the step must be positive and finite"),
+        (module_text(E + ESTATIC.replace("{step", "{slot = -1 : i64, step")),
+         "engine.quantize_static: slot -1 is negative"),
+    ],
+    "engine.reduce": [
+        (module_text(E + "%n = engine.reduce %x {eps = -1.0 : f32} : EV16 -> EN"),
+         "engine.reduce: eps must not be negative"),
+    ],
     "engine.linear": [
+        (module_text(EQ + "%y = engine.linear %c {weight = @w32, bias = @g, epilogue = #engine<epilogue swiglu>}"
+                     " : EC16 -> EV16"),
+         "engine.linear: @g is not a vector of 32 elements"),
+        (module_text(EQ + "%y = engine.linear %c {weight = @w, row_scales = @g32, epilogue = #engine<epilogue store>}"
+                     " : EC16 -> EV16"),
+         "engine.linear: @g32 is not a vector of 16 elements"),
         (module_text(EQ + "%y = engine.linear %c {weight = @v, epilogue = #engine<epilogue store>} : EC16 -> EV16",
                      'tern.weight "v" {rows = 16 : i64, cols = 8 : i64, scale = 1.0 : f32, hash = ""}'),
          "engine.linear: @v and the codes differ in length"),

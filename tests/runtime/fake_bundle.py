@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from tritloom.runtime.bpe import BYTE_CHARACTERS
-from tritloom.runtime.kernel_manifest import ENCODING, canonical_hash, kernel_arguments
+from tritloom.runtime.kernel_manifest import ENCODING, NUMERICS, canonical_hash, kernel_arguments
 
 VOCAB = 64
 STATE_WORDS = 20
@@ -112,7 +112,7 @@ def _kernel(family: str, batch: int, clock_mhz: float) -> dict[str, Any]:
         "part": "xck26-sfvc784-2LV-c",
         "family": family,
         "clock_mhz": clock_mhz,
-        "numerics": 1,
+        "numerics": NUMERICS,
         "encoding": dict(zip(("name", "version", "sha256"), ENCODING, strict=True)),
         "limits": _LIMITS | {"batch": batch},
         "args": [{"name": a.name, "kind": a.kind, "bits": a.bits} for a in kernel_arguments(2)],

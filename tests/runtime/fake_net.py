@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from tritloom.runtime import canonical_hash
-from tritloom.runtime.kernel_manifest import NET_VLNV, net_arguments
+from tritloom.runtime.kernel_manifest import NET_VLNV, NUMERICS, net_arguments
 
 from .fake_bundle import sha256
 
@@ -30,7 +30,7 @@ def write_net(root: Path, family: str = "zynqmp") -> Path:
         "part": "xck26-sfvc784-2LV-c",
         "family": family,
         "clock_mhz": 200.0,
-        "numerics": 1,
+        "numerics": NUMERICS,
         "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
     }
     kernel["hash"] = canonical_hash(kernel)

@@ -142,7 +142,7 @@ def test_a_wrong_field_is_named(bundle: Path, path: str, value: object, message:
     ("key", "value", "message"),
     [
         ("vlnv", "xilinx.com:hls:other:1.0", "this runtime drives"),
-        ("numerics", 2, "numerics version 2"),
+        ("numerics", 3, "numerics version 3"),
         ("family", "versal", "one of zynq, zynqmp"),
         ("args", [], "`kernel.args` are not those"),
         ("clock_mhz", 0, "a clock of 0.0 MHz"),

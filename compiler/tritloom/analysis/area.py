@@ -73,26 +73,30 @@ def float_units(limits: KernelLimits) -> dict[str, FloatOperators]:
     """Operators by unit, counted in docs/numerics.md's formulas and the kernel library's loops."""
     lanes, batch = limits.lanes, limits.batch
 
-    def shared(count: int) -> int:
+    def shared(count: int, cycles: int = limits.gate_ii) -> int:
         """Operators of one position that take turns over the cycles of a row, for every position."""
-        return batch * -(-count // limits.gate_ii)
+        return batch * -(-count // cycles)
 
     return {
-        # u = (a*w2)*b, z = (a*w1)*b, a*a, z*z; two sums a lane, then the tree: a word's lanes and half of them.
+        # u = (a*w2)*b, z = (a*w1)*b, a*a, z*z; two sums a lane, then the tree: a word's lanes and half of them. Largest
+        # and smallest share a comparator.
         "statistics": FloatOperators(multiply=6 * lanes, add=3 * lanes + lanes // 2, compare=lanes),
-        # Means, 1/sqrt twice, 127/A.
-        "scale": FloatOperators(multiply=5, add=2, divide=3, square_root=2, convert=1),
+        # Means, 1/sqrt twice, the range, 127/A or 255/A, the code of 0.
+        "scale": FloatOperators(multiply=5, add=2, divide=3, square_root=2, convert=1, round=1),
         # u*s, rounded.
         "quantiser": FloatOperators(multiply=lanes, round=lanes),
-        # hgrn's three sigmoids and what joins them; the other epilogues use the same operators.
+        # hgrn's three sigmoids and what joins them; the other epilogues use the same operators. In front of them the
+        # scale and the bias of a row.
         "epilogue": FloatOperators(
-            multiply=shared(26),
-            add=shared(20),
+            multiply=shared(27),
+            add=shared(21),
             divide=shared(3),
             convert=shared(4),
             round=shared(3),
         ),
-        "head": FloatOperators(multiply=batch, convert=batch, compare=limits.topk),
+        "head": FloatOperators(
+            multiply=shared(2, limits.head_ii), add=shared(1, limits.head_ii), convert=batch, compare=limits.topk
+        ),
         # One lane of everything.
         "vector functions": FloatOperators(multiply=8, add=6, divide=2, square_root=1, convert=1, round=1, compare=2),
     }

@@ -8,9 +8,10 @@ from ..ir.encoding import SLICE_TRITS
 from ..ir.instruction import (
     Epilogue,
     Instruction,
-    Norms,
+    LinearFlag,
     Opcode,
     QuantizeFlag,
+    QuantizeFunction,
     TableFormat,
     VectorFlag,
     VectorFunction,
@@ -52,20 +53,25 @@ def _words(elements: int, lanes: int) -> int:
     return -(-elements // lanes)
 
 
+def _row_constants(instruction: Instruction) -> int:
+    """Vectors that a product takes from the gain stream."""
+    return LinearFlag(instruction.flags).bit_count() + (instruction.func == Epilogue.HGRN)
+
+
 def _linear(instruction: Instruction, limits: KernelLimits, positions: int) -> Work:
     """Rows stream through the epilogue, all positions of a row side by side."""
     epilogue = Epilogue(instruction.func)
     rows = instruction.rows
     slices = instruction.slices or -(-instruction.length // SLICE_TRITS)
     if epilogue is Epilogue.LOGITS:
-        vector = rows + -(-rows // c.HEAD_CHUNK_ROWS) * c.HEAD_CHUNK_START
+        vector = rows * limits.head_ii + -(-rows // c.HEAD_CHUNK_ROWS) * c.HEAD_CHUNK_START
         depth = c.HEAD_DEPTH
     else:
         vector = rows * limits.gate_ii
         depth = c.EPILOGUE_DEPTH + c.EPILOGUE_DEPTH_POSITION * (limits.batch - 1)
     return Work(
         beats=-(-rows // limits.slices) * slices,
-        gain_words=_words(rows, limits.lanes) if epilogue is Epilogue.HGRN else 0,
+        gain_words=_words(rows, limits.lanes) * _row_constants(instruction),
         vector=vector,
         latency=c.LINEAR_START + c.ARRAY_DEPTH + depth,
         trits=rows * instruction.length,
@@ -78,25 +84,28 @@ def sum_tree(lanes: int) -> int:
     return (words - 1) + c.ADD_LATENCY * (words.bit_length() - 1) + c.ADD_LATENCY * (lanes.bit_length() - 1)
 
 
-def barrier(norms: int, new: bool, lanes: int) -> int:
+def barrier(function: int, new: bool, lanes: int) -> int:
     """Cycles between a vector's last element and its scale."""
-    if not new or norms == Norms.NONE:
+    if not new or function == QuantizeFunction.NONE:
         return c.STEP
-    if norms == Norms.ONE:
-        return sum_tree(lanes) + c.FACTOR_ONE + c.STEP
-    return 2 * sum_tree(lanes) + c.FACTOR_TWO + c.STEP
+    if function == QuantizeFunction.TWO:
+        return 2 * sum_tree(lanes) + c.FACTOR_TWO + c.STEP
+    return sum_tree(lanes) + c.FACTOR_ONE + c.STEP
 
 
 def _quantize(instruction: Instruction, limits: KernelLimits, positions: int) -> Work:
-    """Statistics of every position word by word, then their scales one by one, then the codes of every position."""
+    """Statistics of every position word by word, then their scales one by one, then the codes of every position (where
+    there are any)."""
     words = _words(instruction.length, limits.lanes)
     new = bool(instruction.flags & QuantizeFlag.NEW_STATS)
-    two = int(new and instruction.func == Norms.TWO)
+    two = int(new and instruction.func == QuantizeFunction.TWO)
     clear = 2 * (PARTIAL_SUMS // limits.lanes)
     each = barrier(instruction.func, new, limits.lanes) + clear
+    quantises = not instruction.flags & QuantizeFlag.FACTOR_ONLY
+    gained = quantises and instruction.func <= QuantizeFunction.TWO
     return Work(
-        gain_words=words * (1 + two),
-        vector=words * (positions + two) + words * positions,
+        gain_words=words * (1 + two) if gained else 0,
+        vector=words * (positions + two) + words * positions * quantises,
         latency=c.QUANTIZE_START + positions * each,
     )
 
@@ -138,7 +147,7 @@ def function_name(instruction: Instruction) -> str:
     """`linear.hgrn`, `quantize.two`, `embed.f16`, ..."""
     names = {
         Opcode.EMBED: TableFormat,
-        Opcode.QUANTIZE: Norms,
+        Opcode.QUANTIZE: QuantizeFunction,
         Opcode.LINEAR: Epilogue,
         Opcode.VECTOR: VectorFunction,
     }

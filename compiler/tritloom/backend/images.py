@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from ..errors import TritloomError
 from ..ir import engine, tern
 from ..ir.encoding import ZERO_BYTE, pack_linear, pad_page
 from ..ir.kernel import KernelLimits
-from ..ir.mlir import ModuleOp
+from ..ir.mlir import ModuleOp, Operation
 from ..ir.store import WeightStore
 
 _IO_BYTES = 16
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,26 @@ class Images:
     embedding_row_bytes: int
 
 
-def interleave_halves(trits: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Rows u_0, v_0, u_1, v_1, ... of a matrix that holds u's rows and then v's: what *swiglu* takes."""
-    u, v = np.split(trits, 2)
-    return np.stack([u, v], axis=1).reshape(trits.shape)
+def interleave_halves(rows: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Rows u_0, v_0, u_1, v_1, ... of a matrix or vector that holds u's rows and then v's: what *swiglu* takes."""
+    u, v = np.split(rows, 2)
+    return np.stack([u, v], axis=1).reshape(rows.shape)
+
+
+def gain_values(
+    op: Operation, module: ModuleOp, store: WeightStore
+) -> list[tuple[engine.GainVector, NDArray[np.float32]]]:
+    """The vectors that an instruction takes from the gain image. Sums of trits are int32, seen as float32."""
+    found = []
+    for vector in engine.gain_vectors(op):
+        if vector.kind is engine.GainKind.ROW_SUMS:
+            values = store.matrix(module, vector.symbol).sum(axis=1, dtype=np.int32).view(np.float32)
+        else:
+            values = store.vector(module, vector.symbol)
+        if isinstance(op, engine.LinearOp) and op.kind is engine.EpilogueKind.SWIGLU:
+            values = interleave_halves(values)
+        found.append((vector, values))
+    return found
 
 
 def _port_images(
@@ -58,7 +76,7 @@ def _words(vector: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
 def _gain_image(entries: list[engine.ProgramEntry], module: ModuleOp, store: WeightStore, lanes: int) -> bytes:
     parts = []
     for entry in entries:
-        vectors = [_words(store.vector(module, name), lanes) for name in engine.gain_symbols(entry.op)]
+        vectors = [_words(values, lanes) for _, values in gain_values(entry.op, module, store)]
         if vectors:
             parts.append(np.stack(vectors, axis=1).astype("<f4").tobytes())
     return b"".join(parts)

@@ -15,14 +15,14 @@ from ..ir import flow, tern
 from ..ir.mlir import ModuleOp, SSAValue, TensorType, f32
 from ..ir.numerics import NUMERICS_VERSION
 from ..ir.store import WeightStore
-from ..runtime.kernel_manifest import NET_VLNV, canonical_hash, net_arguments
+from ..runtime.kernel_manifest import NET_VLNV, net_arguments
 from ..targets import BOARD_FILE, Target, board_toml
 from .connect import plain_kernel
 from .flow_design import FlowDesign
 from .flow_hls import TOP, render_flow
 from .flow_stages import flow_design, input_bytes, output_bytes
 from .hls import HlsTarget
-from .manifest import manifest
+from .manifest import hashed, manifest, sources_digest
 from .plan import BuildPlan, is_hashed
 from .vivado import render_overlay
 
@@ -33,16 +33,9 @@ def net_estimate(net: tern.NetOp, target: Target) -> NetEstimate:
     return estimate_net(stages, target, (input_bytes(net), output_bytes(net)))
 
 
-def _hashed(value: dict[str, Any]) -> dict[str, Any]:
-    return {"hash": canonical_hash(value), **value}
-
-
 def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> dict[str, Any]:
     """What a bitstream is: the weights are in the sources, and those in its hash."""
-    digest = hashlib.sha256()
-    for name in sorted(sources):
-        digest.update(f"{name} {hashlib.sha256(sources[name].encode()).hexdigest()}\n".encode())
-    return _hashed(
+    return hashed(
         {
             "vlnv": NET_VLNV,
             "board": target.name,
@@ -50,7 +43,7 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
             "family": target.family,
             "clock_mhz": target.clock_mhz,
             "numerics": NUMERICS_VERSION,
-            "sources": digest.hexdigest(),
+            "sources": sources_digest(sources),
             "max_frames": design.max_frames,
             "beat_bits": design.beat_bits,
             "args": [{"name": arg.name, "kind": arg.kind, "bits": arg.bits} for arg in net_arguments()],
@@ -79,7 +72,7 @@ def _program(
         for name, reference in (("scale", scores.scale), ("offset", scores.offset))
     }
     weights = [op for op in module.ops if isinstance(op, tern.WeightOp)]
-    return _hashed(
+    return hashed(
         {
             "kernel": kernel,
             "kind": "net",

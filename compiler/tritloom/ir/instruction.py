@@ -8,7 +8,7 @@ from enum import IntEnum, IntFlag
 from typing import Final
 
 INSTRUCTION_BYTES: Final = 64
-_LAYOUT: Final = struct.Struct("<BBH7I3fIfI8x")
+_LAYOUT: Final = struct.Struct("<BBH7I3fIfIihh")
 
 
 class Opcode(IntEnum):
@@ -26,12 +26,15 @@ class TableFormat(IntEnum):
     BF16 = 2
 
 
-class Norms(IntEnum):
-    """`func` of QUANTIZE: RMSNorms folded into the quantiser."""
+class QuantizeFunction(IntEnum):
+    """`func` of QUANTIZE: absmax codes behind so many RMSNorms, the mean alone, codes of a range or of a fixed step."""
 
     NONE = 0
     ONE = 1
     TWO = 2
+    MEAN = 3
+    RANGE = 4
+    STATIC = 5
 
 
 class Epilogue(IntEnum):
@@ -63,6 +66,15 @@ class VectorFunction(IntEnum):
 class QuantizeFlag(IntFlag):
     NEW_STATS = 1
     HAS_B = 2
+    FACTOR_ONLY = 4
+
+
+class LinearFlag(IntFlag):
+    """What the rows have besides trits."""
+
+    ROW_SUMS = 1
+    ROW_SCALES = 2
+    BIAS = 4
 
 
 class VectorFlag(IntFlag):
@@ -70,11 +82,13 @@ class VectorFlag(IntFlag):
     B_STREAM = 2
     A_STATE = 4
     DST_STATE = 8
+    B_FACTOR = 16
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One macro-instruction. Addresses are in floats; `op` is the index of its IR op in the program."""
+    """One macro-instruction. Addresses are in floats; `op` is the index of its IR op in the program; `zero`, `low` and
+    `high` are codes."""
 
     opcode: Opcode
     func: int = 0
@@ -92,12 +106,18 @@ class Instruction:
     slices: int = 0
     imm: float = 0.0
     op: int = 0
+    zero: int = 0
+    low: int = 0
+    high: int = 0
 
     def encode(self) -> bytes:
         """The 64 bytes of the instruction, little endian."""
         fields = (self.length, self.rows, self.src0, self.src1, self.dst, self.state, self.slot)
         floats = (self.scale, self.eps0, self.eps1)
-        return _LAYOUT.pack(self.opcode, self.func, self.flags, *fields, *floats, self.slices, self.imm, self.op)
+        codes = (self.zero, self.low, self.high)
+        return _LAYOUT.pack(
+            self.opcode, self.func, self.flags, *fields, *floats, self.slices, self.imm, self.op, *codes
+        )
 
     def words(self) -> tuple[int, ...]:
         """The 16 words of the instruction."""

@@ -65,6 +65,11 @@ class KernelLimits:
         return self.ports * self.port_bits // 128
 
     @property
+    def head_ii(self) -> int:
+        """Cycles a row of the head takes."""
+        return (self.gate_ii + 1) // 2
+
+    @property
     def trits_per_cycle(self) -> int:
         return self.slices * SLICE_TRITS
 

@@ -1,4 +1,4 @@
-"""The arithmetic of every kernel, in numpy (docs/numerics.md, version 1).
+"""The arithmetic of every kernel, in numpy (docs/numerics.md, version 2).
 
 This module is the definition; the C++ kernels are compared with it bit for bit. Each function works on float32
 arrays whose last axis is the vector, the leading axes being positions. Scalars are float32 arrays of shape
@@ -16,12 +16,14 @@ F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 
-NUMERICS_VERSION: Final = 1
+NUMERICS_VERSION: Final = 2
 PARTIAL_SUMS: Final = 128
 
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
 _CODE_MAX = np.float32(127.0)
+_RANGE_LEVELS = np.float32(255.0)
+_FAR_STEPS = np.float32(1024.0)
 _SIGMOID_RANGE = np.float32(32.0)
 _ZERO_VECTOR = np.float32(2.0**-60)
 _STATE_FLOOR = np.float32(2.0**-40)
@@ -113,6 +115,40 @@ def quantize(u: F32) -> tuple[I8, F32]:
     return np.where(empty, 0, codes).astype(np.int8), np.where(empty, np.float32(0.0), largest)
 
 
+def _round_steps(steps: F32) -> I32:
+    """Rounded, where that is near enough to be a code; what lies beyond all codes is +-1024."""
+    return round_half_even(np.clip(steps, -_FAR_STEPS, _FAR_STEPS))
+
+
+def quantize_range(u: F32) -> tuple[I8, F32, I32]:
+    """Codes of the range from min(u, 0) to max(u, 0), what one is worth, and the code of 0."""
+    above, below = (np.maximum(part, np.float32(0.0)).max(axis=-1, keepdims=True) for part in (u, -u))
+    size = above + below
+    empty = size < _ZERO_VECTOR
+    step = np.where(empty, np.float32(0.0), _RANGE_LEVELS / np.where(empty, _ONE, size))
+    zero: I32 = np.minimum(round_half_even(below * step), 255) - 128
+    codes = np.clip(_round_steps(u * step) + zero, -128, 127)
+    scale = np.where(empty, np.float32(0.0), size * (_ONE / _RANGE_LEVELS))
+    return codes.astype(np.int8), scale, zero
+
+
+def inverse_step(step: float) -> np.float32:
+    """1/step of a static quantiser: in binary64, rounded once."""
+    return np.float32(1.0 / float(np.float32(step)))
+
+
+def quantize_static(u: F32, inverse: np.float32, zero: int, low: int, high: int) -> I8:
+    """Codes `clamp(round(u * inverse) + zero, low, high)`."""
+    with np.errstate(over="ignore"):  # an infinite number of steps is beyond all codes, too
+        steps = u * inverse
+    return np.clip(_round_steps(steps) + np.int32(zero), low, high).astype(np.int8)
+
+
+def center(a: F32) -> F32:
+    """a less its mean."""
+    return a - mean(a)
+
+
 def norm_factor(a: F32, eps0: np.float32) -> F32:
     """1 / rms(a)."""
     return inv_rms(mean(a * a), eps0)
@@ -132,9 +168,9 @@ def dot(codes: I8, trits: I8) -> I32:
     return (codes.astype(np.float32) @ trits.astype(np.float32).T).astype(np.int32)
 
 
-def code_constant(scale: float) -> np.float32:
-    """beta/127 of a weight's scale beta: in binary64, rounded once."""
-    return np.float32(float(np.float32(scale)) / 127.0)
+def code_constant(scale: float, levels: int = 127) -> np.float32:
+    """beta/levels of a weight's scale beta: in binary64, rounded once."""
+    return np.float32(float(np.float32(scale)) / levels)
 
 
 def dequantize(acc: I32, scale: F32, constant: np.float32) -> F32:

@@ -105,12 +105,48 @@ def _quantize_absmax(mapping: Mapping, op: tern.QuantizeAbsmaxOp) -> None:
     mapping.result(op.codes, new.codes)
 
 
+def _quantize_range(mapping: Mapping, op: tern.QuantizeRangeOp) -> None:
+    new = engine.QuantizeRangeOp(mapping.get(op.operand))
+    mapping.emit(new, op)
+    mapping.result(op.codes, new.codes)
+
+
+def _quantize_static(mapping: Mapping, op: tern.QuantizeStaticOp) -> None:
+    new = engine.QuantizeStaticOp(mapping.get(op.operand), op.step, op.zero_code, op.low, op.high, op.offset)
+    mapping.emit(new, op)
+    mapping.result(op.codes, new.codes)
+
+
+def _rms_norm(mapping: Mapping, op: tern.RmsNormOp) -> None:
+    with mapping.expression(op) as expression:
+        mapping.result(op.result, expression.rms_norm(mapping.get(op.operand), op.gain, op.eps))
+
+
+def _center(mapping: Mapping, op: tern.CenterOp) -> None:
+    with mapping.expression(op) as expression:
+        mapping.result(op.result, expression.center(mapping.get(op.operand)))
+
+
+def _product(
+    mapping: Mapping,
+    op: tern.LinearOp,
+    kind: engine.EpilogueKind,
+    length: int,
+    src: SSAValue | None = None,
+    state: SSAValue | None = None,
+    lower: SymbolRefAttr | None = None,
+) -> engine.LinearOp:
+    """A product with an epilogue."""
+    codes = mapping.get(op.codes)
+    return engine.LinearOp(codes, op.weight, kind, length, src, state, lower, op.row_scales, op.bias)
+
+
 def _linear(mapping: Mapping, op: tern.LinearOp) -> None:
     if epilogue_of(op) is not None:
         mapping.deferred.add(op)
         return
     kind = _KINDS.LOGITS if gives_logits(op) else _KINDS.STORE
-    new = engine.LinearOp(mapping.get(op.codes), op.weight, kind, tern.length_of(op.result))
+    new = _product(mapping, op, kind, tern.length_of(op.result))
     mapping.emit(new, op)
     mapping.result(op.result, new.result)
 
@@ -124,7 +160,7 @@ def _swiglu(mapping: Mapping, op: tern.SwigluOp) -> None:
     linear = _deferred_linear(mapping, op.operand)
     length = tern.length_of(op.result)
     if linear is not None:
-        new = engine.LinearOp(mapping.get(linear.codes), linear.weight, _KINDS.SWIGLU, length)
+        new = _product(mapping, linear, _KINDS.SWIGLU, length)
         mapping.emit(new, linear, op)
         mapping.result(op.result, new.result)
     elif length % 16:
@@ -144,15 +180,8 @@ def _hgrn(mapping: Mapping, op: tern.HgrnOp) -> None:
         mapping.result(op.result, result)
         return
     length = tern.length_of(op.state)
-    new = engine.LinearOp(
-        mapping.get(linear.codes),
-        linear.weight,
-        _KINDS.HGRN,
-        length,
-        src=mapping.get(op.input),
-        state=mapping.get(op.state),
-        lower=op.lower or SymbolRefAttr(splat_vector(op, 0.0, length)),
-    )
+    lower = op.lower or SymbolRefAttr(splat_vector(op, 0.0, length))
+    new = _product(mapping, linear, _KINDS.HGRN, length, mapping.get(op.input), mapping.get(op.state), lower)
     mapping.emit(new, linear, op)
     mapping.result(op.result, new.result)
     if new.next_state is not None:
@@ -163,10 +192,7 @@ def _binary(mapping: Mapping, op: tern.BinaryOp) -> None:
     if isinstance(op, tern.AddOp):
         for operand, other in ((op.rhs, op.lhs), (op.lhs, op.rhs)):
             if (linear := _deferred_linear(mapping, operand)) is not None:
-                length = tern.length_of(op.result)
-                new = engine.LinearOp(
-                    mapping.get(linear.codes), linear.weight, _KINDS.ADD, length, src=mapping.get(other)
-                )
+                new = _product(mapping, linear, _KINDS.ADD, tern.length_of(op.result), mapping.get(other))
                 mapping.emit(new, linear, op)
                 mapping.result(op.result, new.result)
                 return
@@ -233,10 +259,7 @@ def _nothing(mapping: Mapping, op: Operation) -> None:
 
 def _return(mapping: Mapping, op: tern.ReturnOp) -> None:
     outputs = len(mapping.model.output_names)
-    last = op.values[0].owner if outputs else None
-    if outputs == 1 and isinstance(last, tern.MulOp | tern.AddOp) and any(map(is_constant, last.operands)):
-        mapping.refuse(last, "the rows of the last product (the logits) cannot have scales or a bias of their own")
-    elif outputs != 1 or not isinstance(mapping.get(op.values[0]).type, engine.LogitsType):
+    if outputs != 1 or not isinstance(mapping.get(op.values[0]).type, engine.LogitsType):
         mapping.refuse(op, "the engine gives one output, the rows of a last ternary product (the logits)")
     mapping.emit(tern.ReturnOp([mapping.get(value) for value in op.values]), op)
 
@@ -245,6 +268,9 @@ _TRANSLATE: dict[type[Operation], Callable[..., None]] = {
     tern.EmbeddingOp: _embedding,
     tern.NormQuantizeOp: _norm_quantize,
     tern.QuantizeAbsmaxOp: _quantize_absmax,
+    tern.QuantizeRangeOp: _quantize_range,
+    tern.QuantizeStaticOp: _quantize_static,
+    tern.RmsNormOp: _rms_norm,
     tern.LinearOp: _linear,
     tern.SwigluOp: _swiglu,
     tern.HgrnOp: _hgrn,
@@ -257,6 +283,7 @@ _TRANSLATE: dict[type[Operation], Callable[..., None]] = {
     tern.ReturnOp: _return,
     **dict.fromkeys(tern.BINARY.values(), _binary),
     **dict.fromkeys(tern.UNARY.values(), _unary),
+    tern.CenterOp: _center,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir import engine, tern
-from ..ir.mlir import Operation, SSAValue, SymbolRefAttr
+from ..ir.mlir import FloatAttr, Operation, SSAValue, SymbolRefAttr
 
 _FUNCTIONS = engine.FunctionKind
 
@@ -39,6 +39,14 @@ class Expression:
     def fill(self, b: float | SymbolRefAttr, like: SSAValue) -> SSAValue:
         """A constant in vector memory, made from a vector of its length: `like * 0 + b`."""
         return self.apply(_FUNCTIONS.ADD, self.apply(_FUNCTIONS.MUL, like, 0.0), b)
+
+    def center(self, x: SSAValue) -> SSAValue:
+        """x less its mean."""
+        return self.apply(_FUNCTIONS.SUB, x, self.add(engine.ReduceOp(x)))
+
+    def rms_norm(self, x: SSAValue, gain: SymbolRefAttr, eps: FloatAttr) -> SSAValue:
+        """`(x * factor) * gain`: a norm that no quantiser takes in."""
+        return self.apply(_FUNCTIONS.MUL, self.apply(_FUNCTIONS.MUL, x, self.add(engine.ReduceOp(x, eps))), gain)
 
     def recurrence(
         self, forget: SSAValue | float | SymbolRefAttr, value: SSAValue | float | SymbolRefAttr, state: SSAValue

@@ -33,9 +33,13 @@ def _joined_weight(linears: Sequence[LinearOp], store: WeightStore) -> WeightOp:
 
 
 def _mergeable(linears: Sequence[LinearOp]) -> list[LinearOp]:
-    """Those of `linears` to merge: none that has an epilogue or gives the logits, and each part but the last a multiple
-    of 16 long, so that every part begins where a view may."""
-    plain = [op for op in linears if epilogue_of(op) is None and not gives_logits(op)]
+    """Those of `linears` to merge: none that has an epilogue, scales of rows or a bias, or gives the logits, and each
+    part but the last a multiple of 16 long, so that every part begins where a view may."""
+    plain = [
+        op
+        for op in linears
+        if epilogue_of(op) is None and not gives_logits(op) and op.row_scales is None and op.bias is None
+    ]
     whole = [op for op in plain if length_of(op.result) % 16 == 0]
     rest = [op for op in plain if length_of(op.result) % 16]
     return whole + rest[:1]

@@ -18,16 +18,16 @@ def _position(block: Block) -> dict[Operation, int]:
     return {op: index for index, op in enumerate(block.ops)}
 
 
-def _sink(block: Block, op: engine.QuantizeOp) -> None:
-    """Move `op` down to its first user, unless another quantiser with statistics would come between it and the norm
-    it shares: the engine keeps one norm factor."""
+def _sink(block: Block, op: engine.Quantizer) -> None:
+    """Move `op` down to its first user, unless other statistics would come between it and the norm that it shares: the
+    engine keeps one factor."""
     order = _position(block)
     users = [use.operation for result in op.results for use in result.uses]
     if not users:
         return
     target = min(users, key=lambda user: order[user])
     between = [other for other in block.ops if order[op] < order[other] < order[target]]
-    if any(isinstance(other, engine.QuantizeOp) and other.norm is None for other in between):
+    if isinstance(op, engine.QuantizeOp) and any(engine.fills_register(other) for other in between):
         return
     block.insert_op_before(block.detach_op(op), target)
 
@@ -51,6 +51,8 @@ def _own_statistics(block: Block) -> None:
     """Let a quantiser gather its statistics anew where the register holds another norm factor by then."""
     register: SSAValue | None = None
     for op in list(block.ops):
+        if isinstance(op, engine.ReduceOp):
+            register = op.factor
         if not isinstance(op, engine.QuantizeOp):
             continue
         if op.norm is None:
@@ -83,6 +85,6 @@ class Schedule(ModulePass):
         need_instructions(op, self.name)
         need_no_places(op, self.name)
         block = model_of(op).body.block
-        for found in reversed([found for found in block.ops if isinstance(found, engine.QuantizeOp)]):
+        for found in reversed([found for found in block.ops if isinstance(found, engine.QUANTIZERS)]):
             _sink(block, found)
         _own_statistics(block)

@@ -77,6 +77,11 @@ class Replay:
             raise ScheduleError(index, op, "its result lies over an operand")
         self.vectors[cells.start : cells.stop] = [index] * length
 
+    def check_factor(self, index: int, op: Operation, factor: SSAValue | None) -> None:
+        """The register must hold the factor that an operand stands for."""
+        if factor is None or self.norm != self.producers.get(factor):
+            raise ScheduleError(index, op, f"the norm factor in the register is that of instruction {self.norm}")
+
     def access_state(self, index: int, op: Operation, value: SSAValue, address: int, writes: bool) -> None:
         """A state, which must lie in a place of its own and hold the value that the operand stands for."""
         if not isinstance(value.type, tern.StateType):
@@ -96,16 +101,21 @@ class Replay:
             self.states[name] = index
 
 
-def _quantize(replay: Replay, index: int, op: engine.QuantizeOp, ins: Instruction) -> None:
+def _statistics(replay: Replay, index: int, op: engine.Quantizer | engine.ReduceOp, ins: Instruction) -> None:
     replay.read(index, op, op.a, ins.src0, ins.length)
-    if op.b is not None:
+    if isinstance(op, engine.QuantizeOp) and op.b is not None:
         replay.read(index, op, op.b, ins.src1, ins.length)
-    if ins.length > replay.limits.k_max or ins.slot >= len(replay.slots):
-        raise ScheduleError(index, op, f"{ins.length} codes in slot {ins.slot} exceed the kernel")
     if ins.flags & QuantizeFlag.NEW_STATS:
         replay.norm = index
-    elif op.norm is None or replay.norm != replay.producers.get(op.norm):
-        raise ScheduleError(index, op, f"the norm factor in the register is that of instruction {replay.norm}")
+    elif isinstance(op, engine.QuantizeOp):
+        replay.check_factor(index, op, op.norm)
+    if not isinstance(op, engine.ReduceOp):
+        _fill_slot(replay, index, op, ins)
+
+
+def _fill_slot(replay: Replay, index: int, op: engine.Quantizer, ins: Instruction) -> None:
+    if ins.length > replay.limits.k_max or ins.slot >= len(replay.slots):
+        raise ScheduleError(index, op, f"{ins.length} codes in slot {ins.slot} exceed the kernel")
     replay.slots[ins.slot] = index
 
 
@@ -126,7 +136,9 @@ def _vector(replay: Replay, index: int, op: Operation, ins: Instruction) -> None
     operands: list[range] = []
     if isinstance(op, engine.ElementwiseOp):
         operands.append(replay.read(index, op, op.a, ins.src0, ins.length))
-        if op.b is not None:
+        if ins.flags & VectorFlag.B_FACTOR:
+            replay.check_factor(index, op, op.b)
+        elif op.b is not None:
             operands.append(replay.read(index, op, op.b, ins.src1, ins.length))
     elif isinstance(op, engine.StoreStateOp):
         operands.append(replay.read(index, op, op.value, ins.src0, ins.length))
@@ -151,8 +163,8 @@ def verify_program(entries: list[engine.ProgramEntry], limits: KernelLimits) -> 
     replay = Replay(limits, producers)
     for index, entry in enumerate(entries):
         op, ins = entry.op, Instruction.decode(entry.instruction.encode())
-        if isinstance(op, engine.QuantizeOp):
-            _quantize(replay, index, op, ins)
+        if isinstance(op, (*engine.QUANTIZERS, engine.ReduceOp)):
+            _statistics(replay, index, op, ins)
         elif isinstance(op, engine.LinearOp):
             _linear(replay, index, op, ins)
         elif ins.opcode == Opcode.EMBED:

@@ -15,7 +15,7 @@ from .fields import Fields
 
 VLNV = "xilinx.com:hls:tritloom:1.0"
 NET_VLNV = "xilinx.com:hls:tritloom_flow:1.0"
-NUMERICS = 1
+NUMERICS = 2
 ENCODING = (
     "escape5",
     1,

@@ -16,6 +16,7 @@ RUNS_IN: Final = {
     "head.h": "linear.logits",
     "linear.h": "linear",
     "quantize.h": "quantize",
+    "row_constants.h": "linear",
     "sum.h": "quantize",
     "topk.h": "linear.logits",
     "trits.h": "linear",

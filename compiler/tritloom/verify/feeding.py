@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..ir import engine, tern
 from ..ir.bindings import bound_tensor
-from ..ir.interpreter import Frame, evaluate
-from ..ir.mlir import IntegerType, ModuleOp, Operation, SSAValue, TensorType, f32
+from ..ir.interpreter import Frame, Slot, evaluate
+from ..ir.mlir import IntegerType, ModuleOp, Operation, SSAValue, TensorType, f32, i32
 from ..ir.store import WeightStore
 
 Array = NDArray[Any]
@@ -20,9 +20,46 @@ Array = NDArray[Any]
 _LEVELS = np.float32(127.0)
 
 
+_RANGE = (tern.QuantizeRangeOp, engine.QuantizeRangeOp)
+_STATIC = (tern.QuantizeStaticOp, engine.QuantizeStaticOp)
+_UNSIGNED_OFFSET = 128
+
+
 def is_scale(value: SSAValue) -> bool:
-    """Whether a value is a quantiser's scale A, bound to the tensor of its step 127/A."""
+    """Whether a value is a quantiser's scale: A, bound to the tensor of its step 127/A, or what a code is worth."""
     return value.type == f32
+
+
+def is_zero(value: SSAValue) -> bool:
+    """Whether a value is the code of 0."""
+    return value.type == i32
+
+
+def offset_of(value: SSAValue) -> int:
+    """What the graph's codes, and its code of 0, are more than ours."""
+    if isinstance(value.owner, _RANGE):
+        return _UNSIGNED_OFFSET
+    return value.owner.offset.value.data if isinstance(value.owner, _STATIC) else 0
+
+
+def before_rounding(op: Operation, x: Array) -> Array | None:
+    """What the quantisers of a range and of a fixed step round, in float64; None for other operations."""
+    wide = x.astype(np.float64)
+    if isinstance(op, _STATIC):
+        steps: Array = wide / op.step.value.data
+        return steps
+    if isinstance(op, _RANGE):
+        above, below = (np.maximum(part, 0.0).max(axis=-1, keepdims=True) for part in (wide, -wide))
+        size = above + below
+        steps = wide * np.divide(255.0, size, out=np.zeros_like(size), where=size > 0)
+        return steps
+    return None
+
+
+def zero_shift(made: Array, codes: Array) -> Array:
+    """By how much the graph's code of 0 differs from ours [T, 1]: float32 rounds it too, perhaps the other way."""
+    shift: Array = np.median(codes.astype(np.int64) - made, axis=-1, keepdims=True).astype(np.int32)
+    return shift
 
 
 def is_codes(value: SSAValue) -> bool:
@@ -44,9 +81,12 @@ def _element_width(value: SSAValue) -> int:
 def from_tensor(value: SSAValue, tensor: Array) -> Array:
     """What `value` holds where onnxruntime has `tensor`, [T, n]."""
     if is_scale(value):
-        return _LEVELS / tensor.astype(np.float32)
+        scale = tensor.astype(np.float32)
+        return scale if isinstance(value.owner, _RANGE) else _LEVELS / scale
+    if is_zero(value):
+        return tensor.astype(np.int32) - offset_of(value)
     if is_codes(value):
-        return np.rint(tensor).astype(np.int8)
+        return (np.rint(tensor).astype(np.int64) - offset_of(value)).astype(np.int8)
     if is_sums(value):
         return np.rint(tensor).astype(np.int32)
     return tensor if tensor.dtype == np.int64 else tensor.astype(np.float32)
@@ -65,7 +105,7 @@ class Feeder:
     tensors: Mapping[str, Array]
     positions: int
     fed: dict[SSAValue, Array] = field(default_factory=dict)
-    scales: dict[SSAValue, Array] = field(default_factory=dict)
+    slots: dict[SSAValue, Slot] = field(default_factory=dict)
 
     def bound(self, value: SSAValue) -> Array | None:
         """onnxruntime's tensor for a value, [T, n]."""
@@ -91,6 +131,9 @@ class Feeder:
         for value, result in made.items():
             bound = self.bound(value)
             self.fed[value] = result if bound is None else bound
+            slot = self.slots.get(value)
+            if bound is not None and slot is not None and slot.zero is not None:
+                self.slots[value] = Slot(slot.scale, slot.zero + zero_shift(result, bound))
         return made
 
     def _evaluate(self, op: Operation, positions: slice) -> dict[SSAValue, Array]:
@@ -98,10 +141,11 @@ class Feeder:
         for operand in op.operands:
             value = self.fed[operand][positions]
             frame.values[operand] = value[0] if isinstance(operand.type, tern.StateType) else value
-            if operand in self.scales:
-                frame.scales[operand] = self.scales[operand][positions]
+            if (slot := self.slots.get(operand)) is not None:
+                zero = slot.zero[positions] if slot.zero is not None else None
+                frame.slots[operand] = Slot(slot.scale[positions], zero)
         evaluate(frame, op)
-        self.scales.update(frame.scales if positions == slice(None) else {})
+        self.slots.update(frame.slots if positions == slice(None) else {})
         rows = positions.stop - positions.start if positions != slice(None) else self.positions
         found: dict[SSAValue, Array] = {}
         for result in op.results:

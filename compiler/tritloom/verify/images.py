@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend.images import gain_values
 from ..ir import engine, tern
 from ..ir.encoding import InvalidCode, pack_linear, unpack_linear
 from ..ir.instruction import INSTRUCTION_BYTES, Instruction
@@ -143,28 +144,31 @@ def check_gains(program: Program) -> Check:
     findings: list[str] = []
     at = vectors = 0
     for entry in program.entries():
-        names = engine.gain_symbols(entry.op)
-        if not names:
+        wanted = gain_values(entry.op, program.module, program.store)
+        if not wanted:
             continue
-        wanted = [program.store.vector(program.module, name) for name in names]
-        size = sum(len(_words(vector, lanes)) for vector in wanted) * lanes
-        words = image[at : at + size].reshape(-1, len(names), lanes)
+        size = sum(len(_words(values, lanes)) for _, values in wanted) * lanes
+        words = image[at : at + size].reshape(-1, len(wanted), lanes)
         at += size
-        for which, (name, vector) in enumerate(zip(names, wanted, strict=True)):
+        for which, (vector, values) in enumerate(wanted):
             vectors += 1
-            found = words[:, which].reshape(-1)[: len(vector)]
-            if finding := _vector_finding(found, vector):
-                findings.append(f"@{name} ({label(entry.op)}): {finding}")
+            found = words[:, which].reshape(-1)[: len(values)]
+            integers = vector.kind is engine.GainKind.ROW_SUMS
+            if finding := _vector_finding(found, values, integers):
+                findings.append(f"{vector.kind} @{vector.symbol} ({label(entry.op)}): {finding}")
     figures = {"vectors": vectors, "floats": at, "wrong": len(findings)}
     if findings:
         return Check("gain image", False, f"{len(findings)} of {vectors} vectors differ", figures, findings)
     return Check("gain image", True, f"{vectors} gains and bounds are the ONNX file's", figures)
 
 
-def _vector_finding(found: Array, wanted: Array) -> str | None:
-    differs = np.ascontiguousarray(found).view(np.uint32) != np.ascontiguousarray(wanted).view(np.uint32)
+def _vector_finding(found: Array, wanted: Array, integers: bool) -> str | None:
+    found, wanted = (np.ascontiguousarray(values).view(np.int32) for values in (found, wanted))
+    differs = found != wanted
     if not differs.any():
         return None
+    if not integers:
+        found, wanted = found.view(np.float32), wanted.view(np.float32)
     first = int(np.flatnonzero(differs)[0])
     a, b = float(found[first]), float(wanted[first])
     return f"element {first}: image {a:.9g}, ONNX file {b:.9g} ({a - b:+.3g}); {differs.sum()} of {differs.size} differ"

@@ -12,12 +12,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir import tern
+from ..ir import engine, tern
 from ..ir.bindings import bound_tensor
 from ..ir.locations import onnx_names
 from ..ir.mlir import ModuleOp, Operation, SSAValue
 from ..ir.store import WeightStore
-from .feeding import Feeder, is_codes, is_scale, is_sums
+from .feeding import Feeder, before_rounding, from_tensor, is_codes, is_scale, is_sums, is_zero, zero_shift
 from .reference import Reference
 
 Array = NDArray[Any]
@@ -90,13 +90,15 @@ def check_local(
     for op in model.body.block.ops:
         if isinstance(op, tern.ReturnOp):
             continue
+        operand = feeder.fed.get(op.operands[0]) if op.operands else None
+        before = before_rounding(op, operand) if operand is not None else None
         for value, made in feeder.evaluate(op).items():
             name = bound_tensor(value)
             if name is None or name not in tensors:
                 result.unbound += 1
                 continue
             result.compared += 1
-            _compare(result, op, value, made, tensors, reference)
+            _compare(result, op, value, made, tensors, reference, before)
     return result
 
 
@@ -107,16 +109,22 @@ def _compare(
     made: Array,
     tensors: Mapping[str, Array],
     reference: Reference,
+    before: Array | None,
 ) -> None:
     name = bound_tensor(value) or ""
     wanted = tensors[name]
     if made.shape != wanted.shape:
         result.findings.append(f"{label(op)}: '{name}' has {made.shape[-1]} elements, onnxruntime {wanted.shape[-1]}")
     elif is_codes(value):
-        before = reference.rounded(name)
-        _compare_codes(result, op, name, made, wanted, tensors.get(before) if before else None)
+        if before is None and (rounded := reference.rounded(name)) is not None:
+            before = tensors.get(rounded)
+        _compare_codes(result, op, name, made, from_tensor(value, wanted), before)
     elif is_sums(value):
         _compare_sums(result, op, name, made, wanted)
+    elif is_zero(value):
+        _compare_zero(result, op, name, made, from_tensor(value, wanted), before)
+    elif isinstance(value.owner, tern.QuantizeRangeOp) and is_scale(value):
+        _compare_floats(result, op, name, made, wanted)
     elif is_scale(value):
         steps = wanted.astype(np.float64)
         zero = (made == 0) & (steps >= _ZERO_STEP)
@@ -129,7 +137,12 @@ def _compare_codes(
     result: LocalResult, op: Operation, name: str, made: Array, wanted: Array, before: Array | None
 ) -> None:
     result.codes += made.size
-    differs = made.astype(np.int64) != np.rint(wanted).astype(np.int64)
+    wanted = wanted.astype(np.int64)
+    if before is not None and isinstance(op, tern.QuantizeRangeOp | engine.QuantizeRangeOp):
+        shift = np.where(_zero_ties(before), zero_shift(made, wanted), 0)
+        result.ties += int(np.count_nonzero(shift))
+        wanted = wanted - shift
+    differs = made.astype(np.int64) != wanted
     if not differs.any():
         return
     distance = np.full(made.shape, np.inf)
@@ -146,6 +159,28 @@ def _compare_codes(
     result.findings.append(
         f"{label(op)}: '{name}' differs in {np.count_nonzero(far)} of {made.size} codes; "
         f"position {position}, element {element}: {int(made[worst])}, onnxruntime {int(wanted[worst])}{value}"
+    )
+
+
+def _zero_ties(before: Array) -> Array:
+    """Whether the code of 0 of a range lies near a tie, [T, 1]."""
+    steps = np.maximum(-before, 0.0).max(axis=-1, keepdims=True)
+    near: Array = np.abs(steps - np.floor(steps) - 0.5) <= TIE
+    return near
+
+
+def _compare_zero(
+    result: LocalResult, op: Operation, name: str, made: Array, wanted: Array, before: Array | None
+) -> None:
+    differs = made != wanted
+    if before is not None:
+        differs &= ~_zero_ties(before)
+    if not differs.any():
+        return
+    position = int(np.flatnonzero(differs)[0])
+    result.findings.append(
+        f"{label(op)}: '{name}', the code of 0, is {int(made[position, 0])} at position {position}, "
+        f"onnxruntime {int(wanted[position, 0])}"
     )
 
 

@@ -373,26 +373,7 @@ builtin.module {
 refused: the engine mapping cannot take:
   tern.return (no ONNX node): the engine gives one output, the rows of a last ternary product (the logits)
 
-// TEST: logits with a scale a row
-builtin.module {
-  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
-  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
-  tern.vector "v" {length = 16 : i64}
-  tern.model "m" token "ids" outputs ["y"] {
-  ^bb0(%t: i64):
-    %x = tern.embedding %t {table = @t} : tensor<16xf32>
-    %hc, %hk = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
-    %raw = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
-    %v = tern.load @v : tensor<16xf32>
-    %logits = tern.mul %raw, %v : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
-    tern.return %logits : tensor<16xf32>
-  }
-}
-// AFTER
-refused: the engine mapping cannot take:
-  tern.mul (no ONNX node): the rows of the last product (the logits) cannot have scales or a bias of their own
-
-// TEST: norms and products that were not fused, all of them listed
+// TEST: a product that was not fused
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
   tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
@@ -413,7 +394,6 @@ builtin.module {
 }
 // AFTER
 refused: the engine mapping cannot take:
-  tern.rms_norm (no ONNX node): the engine has no instruction for it
   tern.dot (no ONNX node): the engine has no instruction for it
 
 // TEST: a slice off the grid of 16
@@ -493,3 +473,102 @@ builtin.module {
 refused: the engine mapping cannot take:
   tern.silu (no ONNX node): an operand is a constant: fold it in the model
   tern.add (no ONNX node): both operands are constants: fold them in the model
+
+// TEST: a norm and a mean that no quantiser takes in
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.vector "b" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %d = tern.center %x : tensor<16xf32> -> tensor<16xf32>
+    %m = tern.rms_norm %d {gain = @g, eps = 1.000000e-06 : f32} : tensor<16xf32> -> tensor<16xf32>
+    %b = tern.load @b : tensor<16xf32>
+    %z = tern.add %m, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.vector "b" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %0 = engine.reduce %x : !engine.vector<16> -> !engine.norm
+    %d = engine.vector %x, %0 {function = #engine<function sub>} : !engine.vector<16>, !engine.norm -> !engine.vector<16>
+    %1 = engine.reduce %d {eps = 1.000000e-06 : f32} : !engine.vector<16> -> !engine.norm
+    %2 = engine.vector %d, %1 {function = #engine<function mul>} : !engine.vector<16>, !engine.norm -> !engine.vector<16>
+    %m = engine.vector %2 {function = #engine<function mul>, stream = @g} : !engine.vector<16> -> !engine.vector<16>
+    %z = engine.vector %m {function = #engine<function add>, stream = @b} : !engine.vector<16> -> !engine.vector<16>
+    %hc, %3 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
+
+// TEST: quantisers of a range and of a step, scales and bias of rows
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "v" {length = 16 : i64}
+  tern.vector "b" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %c, %k, %o = tern.quantize_range %x : tensor<16xf32> -> tensor<16xi8>
+    %y = tern.linear %c, %k less %o {weight = @w, row_scales = @v, bias = @b} : tensor<16xi8> -> tensor<16xf32>
+    %z = tern.add %x, %y : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk, %ho = tern.quantize_static %z {step = 5.000000e-01 : f32, zero_code = 3 : i64, low = -128 : i64, high = 127 : i64, offset = 128 : i64} : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk less %ho {weight = @w, row_scales = @v, bias = @b} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "v" {length = 16 : i64}
+  tern.vector "b" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c = engine.quantize_range %x : !engine.vector<16> -> !engine.codes<16, zero>
+    %z = engine.linear %c src %x {weight = @w, epilogue = #engine<epilogue add>, row_scales = @v, bias = @b} : !engine.codes<16, zero> src !engine.vector<16> -> !engine.vector<16>
+    %hc = engine.quantize_static %z {step = 5.000000e-01 : f32, zero_code = 3 : i64, low = -128 : i64, high = 127 : i64, offset = 128 : i64} : !engine.vector<16> -> !engine.codes<16, zero>
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>, row_scales = @v, bias = @b} : !engine.codes<16, zero> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
+
+// TEST: a step whose zero is 0
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = tern.embedding %t {table = @t} : tensor<16xf32>
+    %hc, %hk, %ho = tern.quantize_static %x {step = 5.000000e-01 : f32, zero_code = 0 : i64, low = -7 : i64, high = 7 : i64, offset = 0 : i64} : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %hc = engine.quantize_static %x {step = 5.000000e-01 : f32, zero_code = 0 : i64, low = -7 : i64, high = 7 : i64, offset = 0 : i64} : !engine.vector<16> -> !engine.codes<16>
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}

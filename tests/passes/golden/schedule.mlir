@@ -168,3 +168,23 @@ builtin.module {
 }
 // AFTER
 refused: pass 'schedule' needs the instructions of the engine
+
+// TEST: a reduction takes the register: the quantiser stays in front of it
+builtin.module {
+  tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.vector "g" {length = 16 : i64}
+  tern.model "m" token "ids" outputs ["y"] {
+  ^bb0(%t: i64):
+    %x = engine.embed %t {table = @t} : !engine.vector<16>
+    %c, %n = engine.quantize %x {gain = @g, eps0 = 1.000000e-06 : f32} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %d, %m = engine.quantize %x norm %n {gain = @g, eps0 = 1.000000e-06 : f32} : !engine.vector<16> norm !engine.norm -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<16>
+    %r = engine.reduce %a : !engine.vector<16> -> !engine.norm
+    %b = engine.vector %a, %r {function = #engine<function sub>} : !engine.vector<16>, !engine.norm -> !engine.vector<16>
+    %y = engine.linear %d {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %y : !engine.logits<16>
+  }
+}
+// AFTER
+unchanged

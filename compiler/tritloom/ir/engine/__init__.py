@@ -2,25 +2,28 @@
 
 from ..mlir import Dialect
 from .assemble import (
+    GainKind,
+    GainVector,
     ProgramEntry,
     Unscheduled,
     assemble,
-    gain_symbols,
+    gain_vectors,
     gain_words,
     instruction_count,
     instruction_ops,
+    levels_of,
     port_beats,
 )
 from .kernel import KernelOp, kernel_of
-from .ops import (
-    BINARY_FUNCTIONS,
-    ElementwiseOp,
-    EmbedOp,
-    LinearOp,
-    LoadStateOp,
+from .ops import BINARY_FUNCTIONS, ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, StoreStateOp, ViewOp
+from .quantisers import (
+    QUANTIZERS,
     QuantizeOp,
-    StoreStateOp,
-    ViewOp,
+    Quantizer,
+    QuantizeRangeOp,
+    QuantizeStaticOp,
+    ReduceOp,
+    fills_register,
 )
 from .types import (
     CodesType,
@@ -37,12 +40,23 @@ from .types import (
 
 Engine = Dialect(
     "engine",
-    [KernelOp, EmbedOp, QuantizeOp, LinearOp, ElementwiseOp, LoadStateOp, StoreStateOp, ViewOp],
+    [
+        KernelOp,
+        EmbedOp,
+        *QUANTIZERS,
+        ReduceOp,
+        LinearOp,
+        ElementwiseOp,
+        LoadStateOp,
+        StoreStateOp,
+        ViewOp,
+    ],
     [VectorType, CodesType, LogitsType, NormType, PackedAttr, EpilogueAttr, FunctionAttr],
 )
 
 __all__ = [
     "BINARY_FUNCTIONS",
+    "QUANTIZERS",
     "CodesType",
     "ElementwiseOp",
     "EmbedOp",
@@ -51,6 +65,8 @@ __all__ = [
     "EpilogueKind",
     "FunctionAttr",
     "FunctionKind",
+    "GainKind",
+    "GainVector",
     "KernelOp",
     "LinearOp",
     "LoadStateOp",
@@ -59,16 +75,22 @@ __all__ = [
     "PackedAttr",
     "ProgramEntry",
     "QuantizeOp",
+    "QuantizeRangeOp",
+    "QuantizeStaticOp",
+    "Quantizer",
+    "ReduceOp",
     "StoreStateOp",
     "Unscheduled",
     "VectorType",
     "ViewOp",
     "assemble",
     "engine_length",
-    "gain_symbols",
+    "fills_register",
+    "gain_vectors",
     "gain_words",
     "instruction_count",
     "instruction_ops",
     "kernel_of",
+    "levels_of",
     "port_beats",
 ]

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ..encoding import slices_of
-from ..instruction import Epilogue, Instruction, Norms, Opcode, QuantizeFlag, TableFormat, VectorFlag, VectorFunction
+from ..instruction import (
+    Epilogue,
+    Instruction,
+    LinearFlag,
+    Opcode,
+    QuantizeFlag,
+    QuantizeFunction,
+    TableFormat,
+    VectorFlag,
+    VectorFunction,
+)
 from ..mlir import FloatAttr, IntegerAttr, ModuleOp, Operation, SSAValue, SymbolRefAttr
-from ..numerics import code_constant
-from ..tern import ModelOp, TableOp, VectorOp, length_of, symbol, weight
-from .ops import ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, QuantizeOp, StoreStateOp, ViewOp
-from .types import EpilogueKind, engine_length
+from ..numerics import code_constant, inverse_step
+from ..tern import ModelOp, TableOp, length_of, symbol, weight
+from .ops import ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, StoreStateOp, ViewOp
+from .quantisers import QUANTIZERS, QuantizeOp, QuantizeRangeOp, QuantizeStaticOp, ReduceOp
+from .types import EpilogueKind, NormType, engine_length
 
-INSTRUCTIONS = (EmbedOp, QuantizeOp, LinearOp, ElementwiseOp, LoadStateOp, StoreStateOp)
+INSTRUCTIONS = (EmbedOp, *QUANTIZERS, ReduceOp, LinearOp, ElementwiseOp, LoadStateOp, StoreStateOp)
 
 
 class Unscheduled(ValueError):
@@ -84,7 +96,7 @@ def _embed(op: EmbedOp, index: int) -> Instruction:
 
 
 def _quantize(op: QuantizeOp, index: int) -> Instruction:
-    norms = Norms.NONE if op.eps0 is None else Norms.ONE if op.eps1 is None else Norms.TWO
+    norms = sum(eps is not None for eps in (op.eps0, op.eps1))
     flags = QuantizeFlag(0)
     if op.norm is None:
         flags |= QuantizeFlag.NEW_STATS
@@ -92,7 +104,7 @@ def _quantize(op: QuantizeOp, index: int) -> Instruction:
         flags |= QuantizeFlag.HAS_B
     return Instruction(
         Opcode.QUANTIZE,
-        func=norms,
+        func=QuantizeFunction(norms),
         flags=flags,
         length=engine_length(op.a),
         src0=address_of(op.a),
@@ -102,6 +114,61 @@ def _quantize(op: QuantizeOp, index: int) -> Instruction:
         eps1=_float(op.eps1),
         op=index,
     )
+
+
+def _quantize_range(op: QuantizeRangeOp, index: int) -> Instruction:
+    return Instruction(
+        Opcode.QUANTIZE,
+        func=QuantizeFunction.RANGE,
+        length=engine_length(op.a),
+        src0=address_of(op.a),
+        slot=_number(op, "slot"),
+        op=index,
+    )
+
+
+def _quantize_static(op: QuantizeStaticOp, index: int) -> Instruction:
+    return Instruction(
+        Opcode.QUANTIZE,
+        func=QuantizeFunction.STATIC,
+        length=engine_length(op.a),
+        src0=address_of(op.a),
+        slot=_number(op, "slot"),
+        scale=op.step.value.data,
+        eps0=float(inverse_step(op.step.value.data)),
+        op=index,
+        zero=op.zero_code.value.data,
+        low=op.low.value.data,
+        high=op.high.value.data,
+    )
+
+
+def _reduce(op: ReduceOp, index: int) -> Instruction:
+    return Instruction(
+        Opcode.QUANTIZE,
+        func=QuantizeFunction.MEAN if op.eps is None else QuantizeFunction.ONE,
+        flags=QuantizeFlag.NEW_STATS | QuantizeFlag.FACTOR_ONLY,
+        length=engine_length(op.a),
+        src0=address_of(op.a),
+        eps0=_float(op.eps),
+        op=index,
+    )
+
+
+def levels_of(op: LinearOp) -> int:
+    """What the scale of its codes is to be divided by to give what one code is worth."""
+    return 127 if isinstance(op.codes.owner, QuantizeOp) else 1
+
+
+def _linear_flags(op: LinearOp) -> LinearFlag:
+    flags = LinearFlag(0)
+    if op.has_zero:
+        flags |= LinearFlag.ROW_SUMS
+    if op.row_scales is not None:
+        flags |= LinearFlag.ROW_SCALES
+    if op.bias is not None:
+        flags |= LinearFlag.BIAS
+    return flags
 
 
 def _linear(op: LinearOp, index: int) -> Instruction:
@@ -114,13 +181,14 @@ def _linear(op: LinearOp, index: int) -> Instruction:
     return Instruction(
         Opcode.LINEAR,
         func=Epilogue[op.kind.name],
+        flags=_linear_flags(op),
         length=length,
         rows=rows,
         src0=address_of(op.src) if op.src is not None else 0,
         dst=-(-rows // 4) * 4 if logits else _number(op, "address"),
         state=_number(op, "state_address") if op.state is not None else 0,
         slot=_number(op.codes.owner, "slot"),
-        scale=float(code_constant(matrix.scale.value.data)),
+        scale=float(code_constant(matrix.scale.value.data, levels_of(op))),
         slices=slices_of(length),
         op=index,
     )
@@ -132,13 +200,15 @@ def _elementwise(op: ElementwiseOp, index: int) -> Instruction:
         flags |= VectorFlag.B_IMMEDIATE
     if op.stream is not None:
         flags |= VectorFlag.B_STREAM
+    if op.b is not None and isinstance(op.b.type, NormType):
+        flags |= VectorFlag.B_FACTOR
     return Instruction(
         Opcode.VECTOR,
         func=VectorFunction[op.function.data.name],
         flags=flags,
         length=engine_length(op.a),
         src0=address_of(op.a),
-        src1=address_of(op.b) if op.b is not None else 0,
+        src1=address_of(op.b) if op.b is not None and not flags & VectorFlag.B_FACTOR else 0,
         dst=_number(op, "address"),
         imm=_float(op.imm),
         op=index,
@@ -175,6 +245,12 @@ def _instruction(op: Operation, index: int) -> Instruction:
             return _embed(op, index)
         case QuantizeOp():
             return _quantize(op, index)
+        case QuantizeRangeOp():
+            return _quantize_range(op, index)
+        case QuantizeStaticOp():
+            return _quantize_static(op, index)
+        case ReduceOp():
+            return _reduce(op, index)
         case LinearOp():
             return _linear(op, index)
         case ElementwiseOp():
@@ -195,26 +271,56 @@ def assemble(module: ModuleOp) -> list[ProgramEntry]:
     return [ProgramEntry(op, _instruction(op, index)) for index, op in enumerate(instruction_ops(module))]
 
 
-def gain_symbols(op: Operation) -> list[str]:
-    """Float vectors that an instruction takes from the gain image; several are interleaved word by word."""
-    refs: list[SymbolRefAttr | None] = []
+class GainKind(StrEnum):
+    """What a vector of the gain image is to its instruction."""
+
+    ROW_SUMS = "sums of trits"
+    ROW_SCALES = "scales of rows"
+    BIAS = "bias"
+    LOWER = "lower bounds"
+    FIRST_GAIN = "first gain"
+    GAIN = "gain"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class GainVector:
+    """A vector that an instruction takes from the gain image: of `symbol`, a weight for sums of trits."""
+
+    kind: GainKind
+    symbol: str
+
+
+def gain_vectors(op: Operation) -> list[GainVector]:
+    """Vectors that an instruction takes from the gain image, all of one length; they are interleaved word by word."""
+    refs: list[tuple[GainKind, SymbolRefAttr | None]] = []
     if isinstance(op, QuantizeOp):
-        refs = [op.first_gain if op.norm is None else None, op.gain]
+        refs = [(GainKind.FIRST_GAIN, op.first_gain if op.norm is None else None), (GainKind.GAIN, op.gain)]
     elif isinstance(op, LinearOp):
-        refs = [op.lower]
+        refs = [
+            (GainKind.ROW_SUMS, op.weight if op.has_zero else None),
+            (GainKind.ROW_SCALES, op.row_scales),
+            (GainKind.BIAS, op.bias),
+            (GainKind.LOWER, op.lower),
+        ]
     elif isinstance(op, ElementwiseOp):
-        refs = [op.stream]
-    return [ref.root_reference.data for ref in refs if ref is not None]
+        refs = [(GainKind.CONSTANT, op.stream)]
+    return [GainVector(kind, ref.root_reference.data) for kind, ref in refs if ref is not None]
 
 
 def gain_words(op: Operation, lanes: int) -> int:
     """Words of the gain image that an instruction takes."""
-    words = 0
-    for name in gain_symbols(op):
-        vector = symbol(op, SymbolRefAttr(name))
-        if isinstance(vector, VectorOp):
-            words += -(-vector.length.value.data // lanes)
-    return words
+    return len(gain_vectors(op)) * -(-_elements(op) // lanes)
+
+
+def _elements(op: Operation) -> int:
+    """Elements of each vector that an instruction takes from the gain image."""
+    match op:
+        case QuantizeOp() | ElementwiseOp():
+            return engine_length(op.a)
+        case LinearOp():
+            return weight(op, op.weight).rows.value.data
+    return 0
 
 
 def port_beats(op: Operation, slices_per_cycle: int) -> int:

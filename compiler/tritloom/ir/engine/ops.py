@@ -25,8 +25,9 @@ from ..mlir import (
     result_def,
     traits_def,
 )
-from ..tern import StateType, TableOp, VectorOp, symbol, weight
+from ..tern import StateType, TableOp, symbol, weight
 from ..tern.types import Serial, length_of
+from .checks import check_engine_vector, check_places
 from .types import (
     CodesType,
     EpilogueAttr,
@@ -40,26 +41,6 @@ from .types import (
 )
 
 BINARY_FUNCTIONS = frozenset(list(FunctionKind)[:6])
-
-
-def check_engine_vector(op: IRDLOperation, reference: SymbolRefAttr | None, length: int) -> None:
-    """Verify that `reference`, if given, names a vector of `length` elements."""
-    if reference is None:
-        return
-    found = symbol(op, reference)
-    if not isinstance(found, VectorOp) or found.length.value.data != length:
-        raise VerifyException(f"{op.name}: @{reference.root_reference.data} is not a vector of {length} elements")
-
-
-def check_places(op: IRDLOperation) -> None:
-    """Verify addresses (multiples of 16 floats) and slot, where plan-memory has given them."""
-    for name in ("address", "state_address"):
-        place = op.properties.get(name)
-        if isinstance(place, IntegerAttr) and (place.value.data < 0 or place.value.data % 16):
-            raise VerifyException(f"{op.name}: {name} {place.value.data} is not a multiple of 16")
-    slot = op.properties.get("slot")
-    if isinstance(slot, IntegerAttr) and slot.value.data < 0:
-        raise VerifyException(f"{op.name}: slot {slot.value.data} is negative")
 
 
 @irdl_op_definition
@@ -86,77 +67,12 @@ class EmbedOp(IRDLOperation):
 
 
 @irdl_op_definition
-class QuantizeOp(IRDLOperation):
-    """Norms and absmax quantiser (docs/numerics.md, *quantize*). Without `eps0` there is no norm, with `eps1` there
-    are two; given `norm`, the factor in the register is used and no statistics are gathered."""
-
-    name = "engine.quantize"
-    a = operand_def(VectorType)
-    b = opt_operand_def(VectorType)
-    norm = opt_operand_def(NormType)
-    gain = prop_def(SymbolRefAttr)
-    first_gain = opt_prop_def(SymbolRefAttr)
-    eps0 = opt_prop_def(FloatAttr)
-    eps1 = opt_prop_def(FloatAttr)
-    slot = opt_prop_def(IntegerAttr)
-    codes = result_def(CodesType)
-    factor = result_def(NormType)
-
-    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
-    assembly_format = (
-        "$a (`times` $b^)? (`norm` $norm^)? attr-dict `:` type($a) (`times` type($b)^)?"
-        " (`norm` type($norm)^)? `->` type($codes) `,` type($factor)"
-    )
-
-    def __init__(
-        self,
-        a: SSAValue,
-        b: SSAValue | None,
-        norm: SSAValue | None,
-        gain: SymbolRefAttr,
-        first_gain: SymbolRefAttr | None,
-        eps0: FloatAttr | None,
-        eps1: FloatAttr | None,
-    ) -> None:
-        super().__init__(
-            operands=[a, b, norm],
-            properties={"gain": gain, "first_gain": first_gain, "eps0": eps0, "eps1": eps1},
-            result_types=[CodesType(IntAttr(engine_length(a))), NormType()],
-        )
-
-    def verify_(self) -> None:
-        check_places(self)
-        length = engine_length(self.a)
-        check_engine_vector(self, self.gain, length)
-        check_engine_vector(self, self.first_gain, length)
-        if (self.first_gain is None) != (self.eps1 is None):
-            raise VerifyException("engine.quantize: first_gain and eps1 go together")
-        if self.eps1 is not None and self.eps0 is None:
-            raise VerifyException("engine.quantize: eps1 needs eps0")
-        if (self.b is not None and engine_length(self.b) != length) or engine_length(self.codes) != length:
-            raise VerifyException("engine.quantize: operands and codes differ in length")
-        if any(eps is not None and not eps.value.data >= 0.0 for eps in (self.eps0, self.eps1)):
-            raise VerifyException("engine.quantize: an epsilon must not be negative")
-        if self.norm is not None and not self._shares(self.norm):
-            raise VerifyException(
-                "engine.quantize: norm must be the factor of a quantize of the same vector, norms and epsilons"
-            )
-
-    def _shares(self, norm: SSAValue) -> bool:
-        """Whether `norm` is the factor that this quantiser would compute itself."""
-        owner = norm.owner
-        if not isinstance(owner, QuantizeOp) or self.eps0 is None:
-            return False
-        theirs = (owner.a, owner.b, owner.first_gain, owner.eps0, owner.eps1)
-        return theirs == (self.a, self.b, self.first_gain, self.eps0, self.eps1)
-
-
-@irdl_op_definition
 class LinearOp(IRDLOperation):
     """Ternary product of a code slot, and its epilogue (docs/numerics.md, *linear*).
 
-    `src` is the residual of *add* and the input gate of *hgrn*; `state` and `lower` belong to *hgrn*. With *swiglu*
-    the weight's two halves are taken row by row in turn.
+    The rescaled sums are multiplied by `row_scales` and added to `bias` before the epilogue. `src` is the residual of
+    *add* and the input gate of *hgrn*; `state` and `lower` belong to *hgrn*. With *swiglu* the weight's two halves are
+    taken row by row in turn.
     """
 
     name = "engine.linear"
@@ -165,6 +81,8 @@ class LinearOp(IRDLOperation):
     state = opt_operand_def(StateType)
     weight = prop_def(SymbolRefAttr)
     epilogue = prop_def(EpilogueAttr)
+    row_scales = opt_prop_def(SymbolRefAttr)
+    bias = opt_prop_def(SymbolRefAttr)
     lower = opt_prop_def(SymbolRefAttr)
     address = opt_prop_def(IntegerAttr)
     state_address = opt_prop_def(IntegerAttr)
@@ -190,17 +108,30 @@ class LinearOp(IRDLOperation):
         src: SSAValue | None = None,
         state: SSAValue | None = None,
         lower: SymbolRefAttr | None = None,
+        row_scales: SymbolRefAttr | None = None,
+        bias: SymbolRefAttr | None = None,
     ) -> None:
         result = LogitsType if epilogue is EpilogueKind.LOGITS else VectorType
         super().__init__(
             operands=[codes, src, state],
-            properties={"weight": weight, "epilogue": EpilogueAttr(epilogue), "lower": lower},
+            properties={
+                "weight": weight,
+                "epilogue": EpilogueAttr(epilogue),
+                "row_scales": row_scales,
+                "bias": bias,
+                "lower": lower,
+            },
             result_types=[result(IntAttr(length)), state.type if state is not None else None],
         )
 
     @property
     def kind(self) -> EpilogueKind:
         return self.epilogue.data
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether the code of 0 is to be taken off its codes."""
+        return isinstance(self.codes.type, CodesType) and bool(self.codes.type.zero.data)
 
     def verify_(self) -> None:
         check_places(self)
@@ -224,15 +155,18 @@ class LinearOp(IRDLOperation):
         if isinstance(self.result.type, LogitsType) != (self.kind is EpilogueKind.LOGITS):
             raise VerifyException("engine.linear: the epilogue logits makes !engine.logits, the others vectors")
         check_engine_vector(self, self.lower, length)
+        check_engine_vector(self, self.row_scales, rows)
+        check_engine_vector(self, self.bias, rows)
 
 
 @irdl_op_definition
 class ElementwiseOp(IRDLOperation):
-    """Elementwise function. The second operand of a binary one is a vector, an immediate or a streamed constant."""
+    """Elementwise function. The second operand of a binary one is a vector, the register's factor, an immediate or a
+    streamed constant."""
 
     name = "engine.vector"
     a = operand_def(VectorType)
-    b = opt_operand_def(VectorType)
+    b = opt_operand_def(base(VectorType) | base(NormType))
     function = prop_def(FunctionAttr)
     imm = opt_prop_def(FloatAttr)
     stream = opt_prop_def(SymbolRefAttr)
@@ -265,7 +199,7 @@ class ElementwiseOp(IRDLOperation):
         given = sum(operand is not None for operand in (self.b, self.imm, self.stream))
         if given != (1 if self.function.data in BINARY_FUNCTIONS else 0):
             raise VerifyException(f"engine.vector: {self.function.data} has {given} second operands")
-        if self.b is not None and self.b.type != self.a.type:
+        if self.b is not None and self.b.type not in (self.a.type, NormType()):
             raise VerifyException("engine.vector: the operands differ in length")
         if self.result.type != self.a.type:
             raise VerifyException("engine.vector: operand and result differ in length")

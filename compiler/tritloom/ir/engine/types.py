@@ -94,10 +94,30 @@ class VectorType(_LengthType):
 
 @irdl_attr_definition
 class CodesType(_LengthType):
-    """int8 codes in a code slot, with their scale."""
+    """int8 codes in a code slot, with their scale; `zero`, 1 or 0, says whether the code of 0 may be another one.
+
+    `!engine.codes<384>`, `!engine.codes<384, zero>`.
+    """
 
     name = "engine.codes"
     length: IntAttr
+    zero: IntAttr
+
+    @staticmethod
+    def of(length: int, *, zero: bool = False) -> CodesType:
+        return CodesType(IntAttr(length), IntAttr(int(zero)))
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
+        with parser.in_angle_brackets():
+            length = parser.parse_integer()
+            zero = parser.parse_optional_punctuation(",") is not None
+            if zero:
+                parser.parse_keyword("zero")
+            return [IntAttr(length), IntAttr(int(zero))]
+
+    def print_parameters(self, printer: Printer) -> None:
+        printer.print_string(f"<{self.length.data}{', zero' if self.zero.data else ''}>")
 
 
 @irdl_attr_definition
@@ -110,7 +130,7 @@ class LogitsType(_LengthType):
 
 @irdl_attr_definition
 class NormType(ParametrizedAttribute, TypeAttribute):
-    """The norm factor that the last quantiser with new statistics left in its register."""
+    """What the last instruction that gathers statistics left in its register: a norm factor, or a mean."""
 
     name = "engine.norm"
 

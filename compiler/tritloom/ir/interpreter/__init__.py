@@ -15,10 +15,10 @@ from .. import engine, tern
 from ..mlir import ModuleOp, Operation
 from ..store import WeightStore
 from .engine_ops import ENGINE
-from .frame import F32, Array, Frame, Observer, Trace
+from .frame import F32, Array, Frame, Observer, Slot, Trace
 from .tern_ops import TERN
 
-__all__ = ["Array", "Frame", "Interpreter", "Observer", "Step", "Trace", "evaluate"]
+__all__ = ["Array", "Frame", "Interpreter", "Observer", "Slot", "Step", "Trace", "evaluate"]
 
 _MEANING = {**TERN, **ENGINE}
 _ONE_POSITION = (tern.ReadStateOp, tern.WriteStateOp, engine.LoadStateOp, engine.StoreStateOp)

@@ -8,7 +8,23 @@ import numpy as np
 
 from .. import engine, numerics, tern
 from ..mlir import Operation
-from .frame import BINARY, F32, UNARY, Array, Frame, code_constant, quantize_normed, rows, serial_hgrn
+from .frame import (
+    BINARY,
+    F32,
+    I32,
+    UNARY,
+    Array,
+    Frame,
+    Slot,
+    code_constant,
+    f32,
+    quantize_normed,
+    quantize_static,
+    row_values,
+    rows,
+    serial_hgrn,
+    sums,
+)
 
 
 def _embed(frame: Frame, op: engine.EmbedOp) -> None:
@@ -16,12 +32,30 @@ def _embed(frame: Frame, op: engine.EmbedOp) -> None:
     frame.trace(op, "out", frame.values[op.result])
 
 
-def _engine_quantize(frame: Frame, op: engine.QuantizeOp) -> None:
-    codes, scale, norm = quantize_normed(frame, op)
-    frame.values[op.codes], frame.values[op.factor] = codes, norm
-    frame.scales[op.codes] = scale
+def _fill_slot(frame: Frame, op: engine.Quantizer, codes: Array, scale: F32, zero: I32 | None) -> None:
+    frame.values[op.codes] = codes
+    frame.slots[op.codes] = Slot(scale, zero)
     frame.trace(op, "codes", codes)
     frame.trace(op, "scale", scale)
+
+
+def _engine_quantize(frame: Frame, op: engine.QuantizeOp) -> None:
+    codes, scale, frame.values[op.factor] = quantize_normed(frame, op)
+    _fill_slot(frame, op, codes, scale, None)
+
+
+def _quantize_range(frame: Frame, op: engine.QuantizeRangeOp) -> None:
+    _fill_slot(frame, op, *numerics.quantize_range(frame.f32(op.a)))
+
+
+def _quantize_static(frame: Frame, op: engine.QuantizeStaticOp) -> None:
+    _fill_slot(frame, op, *quantize_static(frame, op, frame.f32(op.a)))
+
+
+def _reduce(frame: Frame, op: engine.ReduceOp) -> None:
+    a = frame.f32(op.a)
+    frame.values[op.factor] = numerics.mean(a) if op.eps is None else numerics.norm_factor(a, f32(op.eps))
+    frame.trace(op, "scale", frame.values[op.factor])
 
 
 def _interleaved(acc: Array) -> Array:
@@ -32,9 +66,10 @@ def _interleaved(acc: Array) -> Array:
 
 def _engine_linear(frame: Frame, op: engine.LinearOp) -> None:
     kind = op.kind
-    acc = numerics.dot(frame.codes(op.codes), frame.trits(op.weight))
-    scale = frame.scales[op.codes]
-    y = numerics.dequantize(acc, scale, code_constant(tern.weight(op, op.weight).scale))
+    slot = frame.slots[op.codes]
+    acc = sums(frame, op.codes, slot.zero if op.has_zero else None, op.weight)
+    constant = code_constant(tern.weight(op, op.weight).scale, engine.levels_of(op))
+    y = row_values(frame, op, numerics.dequantize(acc, slot.scale, constant))
     swiglu = kind is engine.EpilogueKind.SWIGLU
     frame.trace(op, "acc", _interleaved(acc) if swiglu else acc)
     states: F32 | None = None
@@ -88,6 +123,9 @@ def _view(frame: Frame, op: engine.ViewOp) -> None:
 ENGINE: dict[type[Operation], Callable[..., None]] = {
     engine.EmbedOp: _embed,
     engine.QuantizeOp: _engine_quantize,
+    engine.QuantizeRangeOp: _quantize_range,
+    engine.QuantizeStaticOp: _quantize_static,
+    engine.ReduceOp: _reduce,
     engine.LinearOp: _engine_linear,
     engine.ElementwiseOp: _elementwise,
     engine.LoadStateOp: _load_state,

@@ -17,6 +17,7 @@ from ..store import WeightStore
 
 Array = NDArray[np.generic]
 F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ class Trace:
 Observer = Callable[[Trace], None]
 
 
+@dataclass(frozen=True)
+class Slot:
+    """Scale [T, 1] of a code slot, and the code of 0 [T, 1] where that is not 0."""
+
+    scale: F32
+    zero: I32 | None
+
+
 @dataclass
 class Frame:
     """Values of one evaluation."""
@@ -41,8 +50,8 @@ class Frame:
     values: dict[SSAValue, Array] = field(default_factory=dict)
     positions: int = 1
     """Positions of a prompt that are evaluated together."""
-    scales: dict[SSAValue, F32] = field(default_factory=dict)
-    """Scales of the engine's code slots, by their codes."""
+    slots: dict[SSAValue, Slot] = field(default_factory=dict)
+    """What the engine's code slots hold beside their codes, by these."""
 
     def get(self, value: SSAValue) -> Array:
         return self.values[value]
@@ -90,6 +99,7 @@ UNARY: dict[str, Callable[[F32], F32]] = {
     "silu": numerics.silu,
     "sqrt": np.sqrt,
     "relu": numerics.relu,
+    "center": numerics.center,
 }
 
 
@@ -134,9 +144,33 @@ def norm_factor(op: tern.NormQuantizeOp | engine.QuantizeOp, a: F32, z: F32 | No
     return numerics.double_norm_factor(a, z, f32(op.eps0), f32(op.eps1))
 
 
-def code_constant(scale: FloatAttr) -> np.float32:
-    """beta/127 of a weight scale beta."""
-    return numerics.code_constant(scale.value.data)
+def code_constant(scale: FloatAttr, levels: int) -> np.float32:
+    """beta/levels of a weight scale beta."""
+    return numerics.code_constant(scale.value.data, levels)
+
+
+def quantize_static(
+    frame: Frame, op: tern.QuantizeStaticOp | engine.QuantizeStaticOp, u: F32
+) -> tuple[Array, F32, I32]:
+    """Codes, scale and code of 0 of a static quantiser."""
+    low, high, zero = (number.value.data for number in (op.low, op.high, op.zero_code))
+    codes = numerics.quantize_static(u, numerics.inverse_step(op.step.value.data), zero, low, high)
+    column = (*u.shape[:-1], 1)
+    return codes, np.full(column, op.step.value.data, np.float32), np.full(column, zero, np.int32)
+
+
+def sums(frame: Frame, codes: SSAValue, zero: I32 | None, reference: SymbolRefAttr) -> I32:
+    """Ternary product of codes, each less the code of 0."""
+    trits = frame.trits(reference)
+    acc = numerics.dot(frame.codes(codes), trits)
+    return acc if zero is None else acc - zero * trits.sum(axis=1, dtype=np.int32)
+
+
+def row_values(frame: Frame, op: tern.LinearOp | engine.LinearOp, y: F32) -> F32:
+    """Rescaled sums with the scales and the bias of the rows."""
+    if op.row_scales is not None:
+        y = y * frame.vector(op.row_scales)
+    return y if op.bias is None else y + frame.vector(op.bias)
 
 
 def serial_hgrn(f0: F32, i0: F32, lower: F32, state: F32) -> tuple[F32, F32, F32]:

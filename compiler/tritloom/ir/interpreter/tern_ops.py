@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import numerics, tern
 from ..mlir import Operation
-from .frame import BINARY, UNARY, Frame, code_constant, f32, quantize_normed, rows, serial_hgrn
+from .frame import (
+    BINARY,
+    UNARY,
+    Frame,
+    code_constant,
+    f32,
+    quantize_normed,
+    quantize_static,
+    row_values,
+    rows,
+    serial_hgrn,
+    sums,
+)
 
 
 def _embedding(frame: Frame, op: tern.EmbeddingOp) -> None:
@@ -24,23 +37,35 @@ def _quantize_absmax(frame: Frame, op: tern.QuantizeAbsmaxOp) -> None:
     frame.values[op.codes], frame.values[op.scale] = numerics.quantize(frame.f32(op.operand))
 
 
+def _quantize_range(frame: Frame, op: tern.QuantizeRangeOp) -> None:
+    found = numerics.quantize_range(frame.f32(op.operand))
+    frame.values[op.codes], frame.values[op.scale], frame.values[op.zero] = found
+
+
+def _quantize_static(frame: Frame, op: tern.QuantizeStaticOp) -> None:
+    found = quantize_static(frame, op, frame.f32(op.operand))
+    frame.values[op.codes], frame.values[op.scale], frame.values[op.zero] = found
+
+
+def _sums(frame: Frame, op: tern.DotOp | tern.LinearOp) -> NDArray[np.int32]:
+    zero = frame.get(op.zero).astype(np.int32, copy=False) if op.zero is not None else None
+    return sums(frame, op.codes, zero, op.weight)
+
+
 def _dot(frame: Frame, op: tern.DotOp) -> None:
-    codes = frame.codes(op.codes)
-    frame.values[op.result] = numerics.dot(codes, frame.trits(op.weight))
+    frame.values[op.result] = _sums(frame, op)
 
 
 def _dequantize(frame: Frame, op: tern.DequantizeOp) -> None:
-    constant = code_constant(op.weight_scale)
+    constant = code_constant(op.weight_scale, tern.levels_of(op.scale))
     acc = frame.get(op.acc).astype(np.int32, copy=False)
     frame.values[op.result] = numerics.dequantize(acc, frame.f32(op.scale), constant)
 
 
 def _linear(frame: Frame, op: tern.LinearOp) -> None:
-    codes = frame.codes(op.codes)
-    acc = numerics.dot(codes, frame.trits(op.weight))
-    frame.values[op.result] = numerics.dequantize(
-        acc, frame.f32(op.scale), code_constant(tern.weight(op, op.weight).scale)
-    )
+    constant = code_constant(tern.weight(op, op.weight).scale, tern.levels_of(op.scale))
+    y = numerics.dequantize(_sums(frame, op), frame.f32(op.scale), constant)
+    frame.values[op.result] = row_values(frame, op, y)
 
 
 def _recurrence(frame: Frame, op: tern.RecurrenceOp) -> None:
@@ -104,6 +129,8 @@ TERN: dict[type[Operation], Callable[..., None]] = {
     tern.EmbeddingOp: _embedding,
     tern.RmsNormOp: _rms_norm,
     tern.QuantizeAbsmaxOp: _quantize_absmax,
+    tern.QuantizeRangeOp: _quantize_range,
+    tern.QuantizeStaticOp: _quantize_static,
     tern.DotOp: _dot,
     tern.DequantizeOp: _dequantize,
     tern.LinearOp: _linear,

@@ -1,11 +1,24 @@
 """The `tern` dialect: what a model means. One file an operator family."""
 
 from ..mlir import Dialect
+from .codes import (
+    DequantizeOp,
+    DotOp,
+    LinearOp,
+    QuantizeAbsmaxOp,
+    QuantizeRangeOp,
+    QuantizeStaticOp,
+    check_static,
+    is_scale_of,
+    levels_of,
+    zero_of,
+)
 from .elementwise import (
     BINARY,
     UNARY,
     AddOp,
     BinaryOp,
+    CenterOp,
     DivOp,
     FillOp,
     LoadOp,
@@ -22,18 +35,7 @@ from .elementwise import (
 )
 from .fused import HgrnOp, NormQuantizeOp, SwigluOp
 from .integers import element_of, integer_for, integer_type, is_signed, range_of, shape_of, tensor_of
-from .layers import (
-    DequantizeOp,
-    DotOp,
-    EmbeddingOp,
-    LinearOp,
-    QuantizeAbsmaxOp,
-    ReadStateOp,
-    RecurrenceOp,
-    RmsNormOp,
-    WriteStateOp,
-    is_scale_of,
-)
+from .layers import EmbeddingOp, ReadStateOp, RecurrenceOp, RmsNormOp, WriteStateOp
 from .net import NetOp, PortAttr
 from .quantisers import Form, FormAttr, QuantizeOp, RequantizeOp, ScoresOp, steps
 from .spatial import ConcatOp, Conv2dOp, DenseOp, Pooling, PoolingAttr, PoolOp, SumOp, Window
@@ -52,6 +54,8 @@ Tern = Dialect(
         EmbeddingOp,
         RmsNormOp,
         QuantizeAbsmaxOp,
+        QuantizeRangeOp,
+        QuantizeStaticOp,
         DotOp,
         DequantizeOp,
         LinearOp,
@@ -85,6 +89,7 @@ __all__ = [
     "UNARY",
     "AddOp",
     "BinaryOp",
+    "CenterOp",
     "ConcatOp",
     "Conv2dOp",
     "DenseOp",
@@ -110,6 +115,8 @@ __all__ = [
     "PortAttr",
     "QuantizeAbsmaxOp",
     "QuantizeOp",
+    "QuantizeRangeOp",
+    "QuantizeStaticOp",
     "ReadStateOp",
     "RecurrenceOp",
     "ReluOp",
@@ -134,6 +141,7 @@ __all__ = [
     "WeightOp",
     "Window",
     "WriteStateOp",
+    "check_static",
     "codes_type",
     "element_of",
     "integer_for",
@@ -141,6 +149,7 @@ __all__ = [
     "is_scale_of",
     "is_signed",
     "length_of",
+    "levels_of",
     "range_of",
     "shape_of",
     "steps",
@@ -148,4 +157,5 @@ __all__ = [
     "tensor_of",
     "vector_type",
     "weight",
+    "zero_of",
 ]

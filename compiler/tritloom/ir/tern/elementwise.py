@@ -109,6 +109,13 @@ class ReluOp(UnaryOp):
 
 
 @irdl_op_definition
+class CenterOp(UnaryOp):
+    """`operand_j - mean(operand)`."""
+
+    name = "tern.center"
+
+
+@irdl_op_definition
 class LoadOp(IRDLOperation):
     """A constant vector of the weight store."""
 
@@ -182,4 +189,10 @@ BINARY: dict[str, type[BinaryOp]] = {
     "max": MaxOp,
     "min": MinOp,
 }
-UNARY: dict[str, type[UnaryOp]] = {"sigmoid": SigmoidOp, "silu": SiluOp, "sqrt": SqrtOp, "relu": ReluOp}
+UNARY: dict[str, type[UnaryOp]] = {
+    "sigmoid": SigmoidOp,
+    "silu": SiluOp,
+    "sqrt": SqrtOp,
+    "relu": ReluOp,
+    "center": CenterOp,
+}

@@ -78,12 +78,14 @@ std::vector<float> floats_of(const VectorMemory<Config>& vector, unsigned positi
 template <class Config>
 void trace_position(const emulation::TracePoint& point, const Instruction& op, unsigned b,
                     const VectorMemory<Config>& vector, const CodeMemory<Config>& codes,
-                    const ScaleMemory<Config>& scales, const StateMemory<Config>& state) {
+                    const ScaleMemory<Config>& scales, const float* factor,
+                    const StateMemory<Config>& state) {
   const emulation::Recorder& from = emulation::recorder();
   uint32_t written = op.length;  // floats in vector memory
+  if (op.opcode == QUANTIZE && (op.flags & FACTOR_ONLY)) return point.show("scale", factor + b, 1);
   if (op.opcode == QUANTIZE) {
     point.show("codes", &codes[b][op.slot * code_words<Config>()][0][0], op.length);
-    point.show("scale", &scales[op.slot][b], 1);
+    point.show("scale", &scales[op.slot][b].scale, 1);
     return;
   }
   if (op.opcode == LINEAR) {
@@ -102,12 +104,12 @@ template <class Config>
 void trace_instruction(const Instruction& op, uint32_t pass, uint32_t instruction, uint32_t first,
                        unsigned active, const VectorMemory<Config>& vector,
                        const CodeMemory<Config>& codes, const ScaleMemory<Config>& scales,
-                       const StateMemory<Config>& state) {
+                       const float* factor, const StateMemory<Config>& state) {
   emulation::Recorder& from = emulation::recorder();
   if (from.function == nullptr) return;
   for (unsigned b = 0; b < active; ++b) {
     const emulation::TracePoint point = {pass, instruction, first + b};
-    trace_position<Config>(point, op, b, vector, codes, scales, state);
+    trace_position<Config>(point, op, b, vector, codes, scales, factor, state);
   }
   from.clear(Config::BATCH);
 }

@@ -149,6 +149,7 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains,
 #pragma HLS ARRAY_PARTITION variable = top.index complete
 #pragma HLS ARRAY_PARTITION variable = top.value complete
 #pragma HLS ARRAY_PARTITION variable = factor complete
+#pragma HLS AGGREGATE variable = scales
 
   for (unsigned b = 0; b < Config::BATCH; ++b) {
 #pragma HLS UNROLL
@@ -202,13 +203,13 @@ void engine(typename Source::Weights& weights, typename Source::Gains& gains,
             linear<Config, Source>(op, pass.active, rows, weights, gains, codes, scales, vector,
                                    state, logits, top, activity);
           } else {
-            vector_op<Config, Source>(op, pass.active, gains, vector, state);
+            vector_op<Config, Source>(op, pass.active, gains, factor, vector, state);
           }
           counters.busy += activity.busy;
           counters.starved += activity.starved;
           counters.waiting += activity.waiting;
           trace_instruction<Config>(op, done, index, pass.first, pass.active, vector, codes, scales,
-                                    state);
+                                    factor, state);
         }
         ++done;
 

@@ -5,6 +5,7 @@
 
 #include "tritloom/instruction.h"
 #include "tritloom/process.h"
+#include "tritloom/row_constants.h"
 #include "tritloom/topk.h"
 #include "tritloom/trace.h"
 
@@ -21,23 +22,28 @@ struct LogitRows {
 };
 
 // rows row .. row+count-1 of the matrix: values to the chunk, the last position's to the list.
-template <class Config>
-void head_chunk(uint32_t row, uint32_t count, unsigned active, const float scale[Config::BATCH],
-                unsigned& group_row, Group<Config>& group, hls::stream<Group<Config>>& groups,
-                Beat chunk[Config::BATCH][CHUNK_BEATS], TopList<Config::TOPK>& top) {
+template <class Config, class Source>
+void head_chunk(const Instruction& op, uint32_t row, uint32_t count, unsigned active,
+                const CodeScale scale[Config::BATCH], unsigned& group_row, Group<Config>& group,
+                hls::stream<Group<Config>>& groups, typename Source::Gains& gains,
+                RowConstants<Config>& constants, Beat chunk[Config::BATCH][CHUNK_BEATS],
+                TopList<Config::TOPK>& top) {
 #pragma HLS INLINE off
   Beat beat[Config::BATCH];
 #pragma HLS ARRAY_PARTITION variable = beat complete
   for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = Config::HEAD_II
     if (group_row == 0) group = groups.read();
+    turn_constants<Config>(op, row + i, gains, constants);
     for (unsigned b = 0; b < Config::BATCH; ++b) {
 #pragma HLS UNROLL
       if (b < active) {
+        const unsigned lane = (row + i) % Config::LANES;
         const int32_t acc = group.acc[b][group_row];
-        const float y = static_cast<float>(acc) * scale[b];
-        trace_acc(b, acc);
+        const int32_t sum = row_sum<Config>(acc, scale[b].zero, lane, constants);
+        const float y = row_value<Config>(op, sum, scale[b].scale, lane, constants);
+        trace_acc(b, sum);
         trace_logit(b, y);
         if (i % BEAT_WORDS == 0) beat[b] = 0;
         set_beat_word(beat[b], i % BEAT_WORDS, bits_of(y));
@@ -69,27 +75,33 @@ void write_chunk(uint32_t first_beat, uint32_t beats, uint32_t stride_beats, uns
   }
 }
 
-template <class Config>
+template <class Config, class Source>
 void head(const Instruction& op, unsigned active, const LogitRows& wanted,
-          hls::stream<Group<Config>>& groups, const ScaleMemory<Config>& scale_memory, Beat* logits,
-          TopList<Config::TOPK>& top) {
+          hls::stream<Group<Config>>& groups, typename Source::Gains& gains,
+          const ScaleMemory<Config>& scale_memory, Beat* logits, TopList<Config::TOPK>& top) {
 #pragma HLS INLINE off
-  float scale[Config::BATCH];
+  CodeScale scale[Config::BATCH];
   Beat chunk[Config::BATCH][CHUNK_BEATS];
   Group<Config> group;
+  RowConstants<Config> constants;
 #pragma HLS ARRAY_PARTITION variable = scale complete
 #pragma HLS ARRAY_PARTITION variable = chunk complete dim = 1
 #pragma HLS ARRAY_PARTITION variable = group.acc complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = constants.now complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = constants.next complete dim = 0
   for (unsigned b = 0; b < Config::BATCH; ++b) {
-    scale[b] = b < active ? scale_memory[op.slot][b] * op.scale : 0.0f;
+    scale[b].scale = b < active ? scale_memory[op.slot][b].scale * op.scale : 0.0f;
+    scale[b].zero = b < active ? scale_memory[op.slot][b].zero : 0;
   }
   clear_list(top);
+  begin_constants<Config>(op, gains, constants);
   unsigned group_row = 0;
   for (uint32_t row = 0; row < op.rows; row += CHUNK_ROWS) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1000
     const uint32_t left = op.rows - row;
     const uint32_t count = left < CHUNK_ROWS ? left : CHUNK_ROWS;
-    head_chunk<Config>(row, count, active, scale, group_row, group, groups, chunk, top);
+    head_chunk<Config, Source>(op, row, count, active, scale, group_row, group, groups, gains,
+                               constants, chunk, top);
     write_chunk<Config>(row / BEAT_WORDS, words_for(count, BEAT_WORDS), op.dst / BEAT_WORDS, active,
                         wanted, chunk, logits);
   }

@@ -10,9 +10,10 @@ constexpr unsigned INSTRUCTION_BEATS = 4;
 
 enum Opcode { EMBED = 1, QUANTIZE = 2, LINEAR = 3, VECTOR = 4 };
 enum TableFormat { TABLE_F32 = 0, TABLE_F16 = 1, TABLE_BF16 = 2 };
-enum Norms { NO_NORM = 0, ONE_NORM = 1, TWO_NORMS = 2 };
-enum QuantizeFlag { NEW_STATS = 1, HAS_B = 2 };
+enum QuantizeFunction { NO_NORM = 0, ONE_NORM = 1, TWO_NORMS = 2, MEAN = 3, RANGE = 4, STATIC = 5 };
+enum QuantizeFlag { NEW_STATS = 1, HAS_B = 2, FACTOR_ONLY = 4 };
 enum Epilogue { STORE = 0, ADD = 1, SWIGLU = 2, HGRN = 3, LOGITS = 4 };
+enum LinearFlag { HAS_ROW_SUMS = 1, HAS_ROW_SCALES = 2, HAS_BIAS = 4 };
 enum VectorFunction {
   V_ADD = 0,
   V_SUB = 1,
@@ -26,7 +27,7 @@ enum VectorFunction {
   V_SQRT = 19,
   V_RELU = 20
 };
-enum VectorFlag { B_IMMEDIATE = 1, B_STREAM = 2, A_STATE = 4, DST_STATE = 8 };
+enum VectorFlag { B_IMMEDIATE = 1, B_STREAM = 2, A_STATE = 4, DST_STATE = 8, B_FACTOR = 16 };
 
 struct Instruction {
   uint32_t opcode, func, flags;
@@ -36,6 +37,7 @@ struct Instruction {
   float scale, eps0, eps1;
   uint32_t slices;
   float imm;
+  int32_t zero, low, high;
 };
 
 inline Instruction decode_instruction(const Beat beats[INSTRUCTION_BEATS]) {
@@ -57,6 +59,10 @@ inline Instruction decode_instruction(const Beat beats[INSTRUCTION_BEATS]) {
   op.eps1 = float_of(beat_word(beats[2], 2));
   op.slices = beat_word(beats[2], 3);
   op.imm = float_of(beat_word(beats[3], 0));
+  op.zero = static_cast<int32_t>(beat_word(beats[3], 2));
+  const uint32_t bounds = beat_word(beats[3], 3);
+  op.low = static_cast<int16_t>(bounds & 0xffffu);
+  op.high = static_cast<int16_t>(bounds >> 16);
   return op;
 }
 
@@ -97,8 +103,25 @@ bool embed_fits(const Instruction& op) {
   return op.rows > 0 && fits(op.dst, op.length, Config::VECTOR_WORDS);
 }
 
+// Whether a quantiser takes gains: a word of each LANES elements, and one more for each of two
+// norms whose factor it computes.
+inline bool takes_gains(const Instruction& op) {
+  return op.func <= TWO_NORMS && !(op.flags & FACTOR_ONLY);
+}
+
+inline bool quantize_known(const Instruction& op) {
+  if (op.flags & FACTOR_ONLY)
+    return op.flags == (FACTOR_ONLY | NEW_STATS) && (op.func == ONE_NORM || op.func == MEAN);
+  if (op.func == RANGE || op.func == STATIC) return op.flags == 0;
+  return op.func <= TWO_NORMS && op.flags <= (NEW_STATS | HAS_B);
+}
+
 template <class Config>
 bool quantize_fits(const Instruction& op) {
+  if (op.flags & FACTOR_ONLY) return fits(op.src0, op.length, Config::VECTOR_WORDS);
+  const bool bounded =
+      op.low >= -128 && op.low <= op.high && op.high <= 127 && op.zero >= -128 && op.zero <= 127;
+  if (op.func == STATIC && !bounded) return false;
   const bool b_fits = !(op.flags & HAS_B) || fits(op.src1, op.length, Config::VECTOR_WORDS);
   return op.length <= Config::K_MAX && op.slot < Config::CODE_SLOTS && b_fits &&
          fits(op.src0, op.length, Config::VECTOR_WORDS);
@@ -115,17 +138,28 @@ bool linear_fits(const Instruction& op) {
   return fits(op.dst, op.rows, Config::VECTOR_WORDS);
 }
 
+// What the rows of a product have besides trits, in the order of their words.
+enum RowConstant { ROW_SUM = 0, ROW_SCALE = 1, ROW_BIAS = 2, ROW_LOWER = 3 };
+constexpr unsigned ROW_CONSTANTS = 4;
+
+inline bool has_constant(const Instruction& op, unsigned kind) {
+#pragma HLS INLINE
+  return kind == ROW_LOWER ? op.func == HGRN : ((op.flags >> kind) & 1u) != 0;
+}
+
 inline bool takes_two(uint32_t func) { return func < V_COPY; }
 
+constexpr uint32_t B_ELSEWHERE = B_IMMEDIATE | B_STREAM | B_FACTOR;  // not in vector memory
+
 inline bool vector_known(const Instruction& op) {
-  const uint32_t operand = op.flags & (B_IMMEDIATE | B_STREAM);
-  if (op.flags > 15 || operand == (B_IMMEDIATE | B_STREAM)) return false;
+  const uint32_t operand = op.flags & B_ELSEWHERE;
+  if (op.flags > 31 || (operand & (operand - 1)) != 0) return false;
   return takes_two(op.func) ? op.func <= V_MIN : (op.func <= V_RELU && operand == 0);
 }
 
 template <class Config>
 bool vector_fits(const Instruction& op) {
-  const bool b_in_memory = takes_two(op.func) && !(op.flags & (B_IMMEDIATE | B_STREAM));
+  const bool b_in_memory = takes_two(op.func) && !(op.flags & B_ELSEWHERE);
   if (b_in_memory && !fits(op.src1, op.length, Config::VECTOR_WORDS)) return false;
   if ((op.flags & (A_STATE | DST_STATE)) && !fits(op.state, op.length, Config::STATE_WORDS))
     return false;
@@ -148,19 +182,19 @@ void check_instruction(const Instruction& op, ProgramFacts& facts) {
       break;
     case QUANTIZE: {
       const bool first_gain = op.func == TWO_NORMS && (op.flags & NEW_STATS);
-      known = op.func <= TWO_NORMS && op.flags <= (NEW_STATS | HAS_B);
+      known = quantize_known(op);
       within = quantize_fits<Config>(op);
-      facts.gain_words += first_gain ? 2 * vector_words : vector_words;
+      if (takes_gains(op)) facts.gain_words += first_gain ? 2 * vector_words : vector_words;
       break;
     }
     case LINEAR:
-      known = op.func <= LOGITS && op.flags == 0;
+      known = op.func <= LOGITS && op.flags <= (HAS_ROW_SUMS | HAS_ROW_SCALES | HAS_BIAS);
       within = linear_fits<Config>(op);
       facts.port_beats += words_for(op.rows, Config::SLICES) * op.slices;
-      if (op.func == HGRN) {
-        facts.gain_words += words_for(op.rows, Config::LANES);
-        note_state(facts, op.state + op.rows);
+      for (unsigned kind = 0; kind < ROW_CONSTANTS; ++kind) {
+        if (has_constant(op, kind)) facts.gain_words += words_for(op.rows, Config::LANES);
       }
+      if (op.func == HGRN) note_state(facts, op.state + op.rows);
       break;
     case VECTOR:
       known = vector_known(op);

@@ -6,6 +6,7 @@
 #include "tritloom/array.h"
 #include "tritloom/elementary.h"
 #include "tritloom/head.h"
+#include "tritloom/row_constants.h"
 #include "tritloom/trace.h"
 
 namespace loom {
@@ -26,18 +27,23 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>
               VectorMemory<Config>& vector, StateMemory<Config>& state) {
   constexpr unsigned LANES = Config::LANES;
   float scale[Config::BATCH];
+  int32_t zero[Config::BATCH];
   float even[Config::BATCH];
 #pragma HLS ARRAY_PARTITION variable = scale complete
+#pragma HLS ARRAY_PARTITION variable = zero complete
 #pragma HLS ARRAY_PARTITION variable = even complete
   for (unsigned b = 0; b < Config::BATCH; ++b) {
-    scale[b] = b < active ? scale_memory[op.slot][b] * op.scale : 0.0f;
+    scale[b] = b < active ? scale_memory[op.slot][b].scale * op.scale : 0.0f;
+    zero[b] = b < active ? scale_memory[op.slot][b].zero : 0;
     even[b] = 0.0f;
   }
 
   Group<Config> group;
-  FloatWord<LANES> lower;
+  RowConstants<Config> constants;
 #pragma HLS ARRAY_PARTITION variable = group.acc complete dim = 0
-#pragma HLS ARRAY_PARTITION variable = lower.lane complete
+#pragma HLS ARRAY_PARTITION variable = constants.now complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = constants.next complete dim = 0
+  begin_constants<Config>(op, gains, constants);
   unsigned group_row = 0;
   for (uint32_t row = 0; row < op.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 100 max = 10000
@@ -45,15 +51,16 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>
 #pragma HLS DEPENDENCE variable = state inter false
 #pragma HLS DEPENDENCE variable = vector inter false
     if (group_row == 0) group = groups.read();
-    if (op.func == HGRN && row % LANES == 0) lower = gains.read();
+    turn_constants<Config>(op, row, gains, constants);
     float h = op.func == HGRN ? state[(op.state + row) / BEAT_WORDS][row % BEAT_WORDS] : 0.0f;
     const uint32_t to = op.dst + (op.func == SWIGLU ? row / 2 : row);
     for (unsigned b = 0; b < Config::BATCH; ++b) {
 #pragma HLS UNROLL
       if (b < active) {
-        const int32_t acc = group.acc[b][group_row];
-        const float y = static_cast<float>(acc) * scale[b];
-        trace_acc(b, acc);
+        const unsigned lane = row % LANES;
+        const int32_t sum = row_sum<Config>(group.acc[b][group_row], zero[b], lane, constants);
+        const float y = row_value<Config>(op, sum, scale[b], lane, constants);
+        trace_acc(b, sum);
         const bool has_source = op.func == ADD || op.func == HGRN;
         const float source = has_source ? vector[b][(op.src0 + row) / LANES][row % LANES] : 0.0f;
         float result = y;
@@ -63,7 +70,7 @@ void epilogue(const Instruction& op, unsigned active, hls::stream<Group<Config>>
           result = silu(even[b]) * y;
           even[b] = y;
         } else if (op.func == HGRN) {
-          h = hgrn_state(y, source, lower.lane[row % LANES], h);
+          h = hgrn_state(y, source, constants.now[ROW_LOWER].lane[lane], h);
           trace_state(b, h);
           result = silu(h);
         }
@@ -81,7 +88,7 @@ void vector_unit(const Instruction op, unsigned active, const LogitRows wanted,
                  const ScaleMemory<Config>& scale_memory, VectorMemory<Config>& vector,
                  StateMemory<Config>& state, Beat* logits, TopList<Config::TOPK>& top) {
   if (op.func == LOGITS) {
-    head<Config>(op, active, wanted, groups, scale_memory, logits, top);
+    head<Config, Source>(op, active, wanted, groups, gains, scale_memory, logits, top);
   } else {
     epilogue<Config, Source>(op, active, groups, gains, scale_memory, vector, state);
   }

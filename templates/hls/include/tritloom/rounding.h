@@ -9,6 +9,9 @@ namespace loom {
 constexpr uint32_t SIGN_BIT = 0x80000000u;
 constexpr uint32_t MAGNITUDE_BITS = 0x7fffffffu;
 constexpr uint32_t ZERO_VECTOR_BITS = 0x21800000u;  // 2^-60: a smaller absmax is a zero vector
+constexpr uint32_t ONE_255TH_BITS = 0x3b808081u;  // 1/255, rounded to nearest
+constexpr int32_t FAR_STEPS = 1024;  // beyond all codes, whatever the code of zero
+constexpr uint32_t FAR_STEPS_BITS = 0x44800000u;
 constexpr uint32_t STATE_FLOOR_BITS = 0x2b800000u;  // 2^-40: a smaller state is stored as +0
 
 inline uint32_t magnitude(float value) { return bits_of(value) & MAGNITUDE_BITS; }

@@ -21,7 +21,7 @@ inline void trace_logit(unsigned, float) {}
 template <class Config>
 void trace_instruction(const Instruction&, uint32_t, uint32_t, uint32_t, unsigned,
                        const VectorMemory<Config>&, const CodeMemory<Config>&,
-                       const ScaleMemory<Config>&, const StateMemory<Config>&) {}
+                       const ScaleMemory<Config>&, const float*, const StateMemory<Config>&) {}
 
 }  // namespace loom
 

@@ -27,10 +27,16 @@ struct Group {
   int32_t acc[Config::BATCH][Config::SLICES];
 };
 
+// What a product needs of a vector of codes, beside the codes.
+struct CodeScale {
+  float scale;  // A * g, or what a code is worth
+  int32_t zero;  // code of the value 0
+};
+
 // What the quantiser needs of a finished vector.
 struct VectorScale {
-  float step;  // 127 / A, or 0 for a zero vector
-  float scale;  // A * g
+  float step;  // codes a unit of u, or 0 for a zero vector
+  CodeScale of_codes;
 };
 
 // Vector memory: the activations of each position of a pass, in words of LANES floats.
@@ -47,7 +53,7 @@ template <class Config>
 using CodeMemory = int8_t[Config::BATCH][Config::CODE_SLOTS * Config::K_MAX / SLICE_TRITS]
                          [SLICE_TRITS / Config::LANES][Config::LANES];
 template <class Config>
-using ScaleMemory = float[Config::CODE_SLOTS][Config::BATCH];
+using ScaleMemory = CodeScale[Config::CODE_SLOTS][Config::BATCH];
 
 template <class Config>
 using StateMemory = float[Config::STATE_WORDS / BEAT_WORDS][BEAT_WORDS];

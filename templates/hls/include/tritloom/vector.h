@@ -28,10 +28,11 @@ inline float apply(uint32_t func, float a, float b) {
 
 template <class Config, class Source>
 void vector_op(const Instruction& op, unsigned active, typename Source::Gains& gains,
-               VectorMemory<Config>& vector, StateMemory<Config>& state) {
+               const float factor[Config::BATCH], VectorMemory<Config>& vector,
+               StateMemory<Config>& state) {
 #pragma HLS INLINE off
   constexpr unsigned LANES = Config::LANES;
-  const bool b_in_memory = takes_two(op.func) && !(op.flags & (B_IMMEDIATE | B_STREAM));
+  const bool b_in_memory = takes_two(op.func) && !(op.flags & B_ELSEWHERE);
   FloatWord<LANES> constant;
 #pragma HLS ARRAY_PARTITION variable = constant.lane complete
   for (uint32_t i = 0; i < op.length; ++i) {
@@ -47,6 +48,7 @@ void vector_op(const Instruction& op, unsigned active, typename Source::Gains& g
                                            : vector[p][op.src0 / LANES + i / LANES][i % LANES];
       float b = op.imm;
       if (op.flags & B_STREAM) b = constant.lane[i % LANES];
+      if (op.flags & B_FACTOR) b = factor[p];
       if (b_in_memory) b = vector[p][op.src1 / LANES + i / LANES][i % LANES];
       const float result = apply(op.func, a, b);
       if (op.flags & DST_STATE) {
