@@ -27,11 +27,11 @@ def test_every_matrix_that_is_not_ternary(tmp_path: Path) -> None:
 def test_nodes_and_constants_together(tmp_path: Path) -> None:
     net = Net()
     x = net.bitlinear(net.token(), "w", WRONG)
-    y = net.bitlinear(net.add("Erf", x), "v", scale=-0.5)
+    y = net.bitlinear(net.add("Softplus", x), "v", scale=-0.5)
     net.output("y", y)
     error = refusal(net.save(tmp_path))
     lines = error.message.splitlines()
-    assert lines[:2] == ["1 node is not supported:", "  Erf: the vector unit has no such function"]
+    assert lines[:2] == ["1 node is not supported:", "  Softplus: the vector unit has no such function"]
     assert lines[4] == "2 constants are not what the model needs:"
     assert lines[5].startswith("  the scale of tensor 'v' is -0.5 (at 'node_Gemm_")
     assert lines[6].startswith("  tensor 'w' (int8, 8x8): ")

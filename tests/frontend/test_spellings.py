@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 from forms import fake_quantised, raw
-from onnx import TensorProto
 from onnx_models import VOCABULARY, WIDTH, Net, random_trits
 from skeleton import import_net, model_of, only_block, op_names, refusal, scales
 from tritloom.frontend import Imported, import_onnx
@@ -103,29 +102,6 @@ def test_absmax_quantiser(build: Build, tmp_path: Path) -> None:
     agrees(tmp_path / "net.onnx", imported)
 
 
-def static_quantizer(net: Net, x: str) -> str:
-    operands = [net.const("s", np.asarray(0.1, np.float32)), net.const("z", np.asarray(0, np.int8))]
-    codes = net.add("DequantizeLinear", net.add("QuantizeLinear", x, *operands), *operands)
-    return net.add("Gemm", codes, net.trits("w", random_trits()), transB=1)
-
-
-def dynamic_quantizer(net: Net, x: str) -> str:
-    codes = net.add("DynamicQuantizeLinear", x, outputs=3)
-    sums = net.add("MatMulInteger", codes, net.const("w", random_trits()), f"{codes}_2")
-    return net.add("Mul", net.add("Cast", sums, to=TensorProto.FLOAT), f"{codes}_1")
-
-
-@pytest.mark.parametrize(
-    ("build", "reason"),
-    [
-        (static_quantizer, "its step is not max|x|/127 of this very vector"),
-        (dynamic_quantizer, "its codes are asymmetric (uint8 with a zero point)"),
-    ],
-)
-def test_other_quantisers_are_other_models(build: Build, reason: str, tmp_path: Path) -> None:
-    assert reason in only_block(net_of(build), tmp_path)[0]
-
-
 def test_a_difference_that_is_no_residue_stays(tmp_path: Path) -> None:
     net = net_of(lambda net, x: net.add("Add", x, net.add("Sub", net.add("Sigmoid", x), x)))
     assert op_names(import_net(net, tmp_path)) == ["embedding", "sigmoid", "sub", "add", "return"]
@@ -177,7 +153,145 @@ def test_skip_norm_is_a_sum_and_a_norm(tmp_path: Path) -> None:
     agrees(tmp_path / "net.onnx", imported)
 
 
+def two_vectors(net: Net) -> tuple[str, str]:
+    return net.const("g", GAIN), net.const("b", GAIN[::-1].copy())
+
+
+def layer_norm(net: Net, x: str) -> str:
+    return net.add("LayerNormalization", x, *two_vectors(net), axis=-1, epsilon=0.05)
+
+
+def written_out(net: Net, x: str) -> str:
+    """As torch writes it below opset 17."""
+    centred = net.add("Sub", x, net.add("ReduceMean", x, net.axes(), keepdims=1))
+    variance = net.add("ReduceMean", net.add("Pow", centred, 2.0), net.axes(), keepdims=1)
+    normed = net.add("Div", centred, net.add("Sqrt", net.add("Add", variance, 0.05)))
+    gain, bias = two_vectors(net)
+    return net.add("Add", net.add("Mul", normed, gain), bias)
+
+
+def centred_twice(net: Net, x: str) -> str:
+    """One difference for the variance, another for the quotient."""
+    mean = net.add("ReduceMean", x, net.axes(), keepdims=1)
+    squares = net.add("ReduceMean", net.add("Pow", net.add("Sub", x, mean), 2.0), net.axes(), keepdims=1)
+    root = net.add("Sqrt", net.add("Add", squares, 0.05))
+    gain, bias = two_vectors(net)
+    return net.add("Add", net.add("Mul", net.add("Div", net.add("Sub", x, mean), root), gain), bias)
+
+
+def skip_layer_norm(net: Net, x: str) -> str:
+    skip = net.add("Sigmoid", x)
+    return net.add("SkipLayerNormalization", x, skip, *two_vectors(net), domain="com.microsoft", epsilon=0.05)
+
+
+@pytest.mark.parametrize("build", [layer_norm, written_out, centred_twice, skip_layer_norm])
+def test_layer_norm(build: Build, tmp_path: Path) -> None:
+    imported = import_net(net_of(build), tmp_path)
+    before = ["sigmoid", "add"] if build is skip_layer_norm else []
+    assert op_names(imported) == ["embedding", *before, "center", "rms_norm", "load", "add", "return"]
+    norm = next(op for op in model_of(imported).body.block.ops if isinstance(op, RmsNormOp))
+    assert norm.eps.value.data == pytest.approx(0.05)
+    agrees(tmp_path / "net.onnx", imported)
+
+
+def test_a_layer_norm_without_bias(tmp_path: Path) -> None:
+    def build(net: Net, x: str) -> str:
+        return net.add("LayerNormalization", x, net.const("g", GAIN), net.const("b", np.zeros(WIDTH)), axis=1)
+
+    assert op_names(import_net(net_of(build), tmp_path)) == ["embedding", "center", "rms_norm", "return"]
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (
+            lambda net, x: net.add("LayerNormalization", x, net.const("g", np.ones((1, WIDTH))), axis=0),
+            "more than the last",
+        ),
+        (
+            lambda net, x: net.add("LayerNormalization", x, net.add("Sigmoid", x), axis=-1),
+            "its gain or bias is computed",
+        ),
+        (
+            lambda net, x: net.add("LayerNormalization", x, net.const("g", GAIN), axis=-1, epsilon=-1.0),
+            "the epsilon of its norm is -1; it must be zero or positive",
+        ),
+    ],
+)
+def test_a_layer_norm_that_is_refused(build: Build, reason: str, tmp_path: Path) -> None:
+    assert reason in only_block(net_of(build), tmp_path)[0]
+
+
 # Gates
+
+
+def exact_gelu(net: Net, x: str) -> str:
+    gate = net.add("Add", net.add("Erf", net.add("Div", x, 2**0.5)), 1.0)
+    return net.add("Mul", net.add("Mul", x, gate), 0.5)
+
+
+def half_first(net: Net, x: str) -> str:
+    gate = net.add("Add", 1.0, net.add("Erf", net.add("Mul", x, 0.5**0.5)))
+    return net.add("Mul", gate, net.add("Mul", 0.5, x))
+
+
+def tanh_gelu(net: Net, x: str) -> str:
+    inner = net.add("Mul", net.add("Add", x, net.add("Mul", net.add("Pow", x, 3.0), 0.044715)), (2 / np.pi) ** 0.5)
+    return net.add("Mul", net.add("Mul", x, 0.5), net.add("Add", net.add("Tanh", inner), 1.0))
+
+
+def microsoft(op: str, bias: bool = False) -> Build:
+    def build(net: Net, x: str) -> str:
+        return net.add(op, x, *([net.const("b", GAIN)] if bias else []), domain="com.microsoft")
+
+    return build
+
+
+GELUS: dict[str, Build] = {
+    "Gelu": lambda net, x: net.add("Gelu", x),
+    "Gelu by tanh": lambda net, x: net.add("Gelu", x, approximate="tanh"),
+    "exact": exact_gelu,
+    "half first": half_first,
+    "tanh": tanh_gelu,
+    "com.microsoft Gelu": microsoft("Gelu"),
+    "BiasGelu": microsoft("BiasGelu", bias=True),
+    "FastGelu": microsoft("FastGelu"),
+    "FastGelu with a bias": microsoft("FastGelu", bias=True),
+}
+
+
+@pytest.mark.parametrize("form", GELUS)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 4.0, 40.0])
+def test_gelu(form: str, size: float, tmp_path: Path) -> None:
+    """Also of small values, where the gate is near a half, and of large ones, where it is 0 or 1."""
+    table = np.random.default_rng(2).uniform(-size, size, (VOCABULARY, WIDTH)).astype(np.float32)
+    net = Net()
+    net.output("y", GELUS[form](net, net.token(table=table)))
+    imported = import_net(net, tmp_path)
+    assert set(op_names(imported)) <= {"embedding", "load", "fill", "mul", "add", "min", "sigmoid", "return"}
+    agrees(tmp_path / "net.onnx", imported, rtol=2e-6)
+
+
+def test_the_exact_gelu_is_one_pattern(tmp_path: Path) -> None:
+    """Its Erf is no operation of its own: of small values it would lose the last places."""
+    forms = [op_names(import_net(net_of(GELUS[form]), tmp_path)) for form in ("Gelu", "exact", "half first")]
+    assert forms[0] == forms[1] == forms[2]
+    assert forms[0].count("sigmoid") == 1
+
+
+ELEMENTWISE: dict[str, tuple[Build, int]] = {
+    "Erf": (lambda net, x: net.add("Erf", x), 20),
+    "HardSwish": (lambda net, x: net.add("HardSwish", x), 20),
+    "LeakyRelu": (lambda net, x: net.add("LeakyRelu", x, alpha=0.1), 20),
+    "squared Relu": (lambda net, x: net.add("Pow", net.add("Relu", x), 2.0), 20),
+    "cube": (lambda net, x: net.add("Pow", x, 3.0), 20),
+}
+
+
+@pytest.mark.parametrize("form", ELEMENTWISE)
+def test_other_functions(form: str, tmp_path: Path) -> None:
+    build, opset = ELEMENTWISE[form]
+    agrees(tmp_path / "net.onnx", import_net(net_of(build, opset), tmp_path), rtol=2e-6)
 
 
 def exponential(net: Net, x: str) -> str:
@@ -202,6 +316,23 @@ def test_silu(build: Build, opset: int, names: list[str], tmp_path: Path) -> Non
     imported = import_net(net_of(build, opset), tmp_path)
     assert op_names(imported) == ["embedding", *names, "return"]
     agrees(tmp_path / "net.onnx", imported, rtol=2e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1.5])
+def test_swiglu(alpha: float, tmp_path: Path) -> None:
+    """Opset 28, which onnx may not know yet."""
+
+    def build(net: Net, x: str) -> str:
+        return net.add("SwiGLU", x, net.add("Sigmoid", x), alpha=alpha)
+
+    path = tmp_path / "net.onnx"
+    net = net_of(build, 28)
+    graph = onnx.helper.make_graph(net.nodes, "net", net.inputs, net.outputs, net.initializers)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 28)], ir_version=10), str(path))
+    imported = import_onnx(path)
+    gate = ["silu"] if alpha == 1.0 else ["fill", "mul", "sigmoid", "mul"]
+    assert sorted(op_names(imported)) == sorted(["embedding", *gate, "sigmoid", "mul", "return"])
+    agrees(path, imported, rtol=2e-6)
 
 
 # Weights that are refused

@@ -91,7 +91,7 @@ def test_tensors_before_rounding_and_matrices_are_found() -> None:
     assert reference.rounded("logits") is None
     found = reference.matrix("logits")
     assert found is not None
-    assert reference.matrices([found[0]])[found[0]].shape == (2048, 128)
+    assert reference.matrices([found.tensor])[found.tensor].shape == (2048, 128)
 
 
 def test_gains_are_found_and_bounds_are_not() -> None:

@@ -144,7 +144,9 @@ def embedding_bytes(instruction: Instruction) -> int:
 
 
 def function_name(instruction: Instruction) -> str:
-    """`linear.hgrn`, `quantize.two`, `embed.f16`, ..."""
+    """`linear.hgrn`, `quantize.two`, `reduce.mean`, `embed.f16`, ..."""
+    if instruction.opcode is Opcode.QUANTIZE and instruction.flags & QuantizeFlag.FACTOR_ONLY:
+        return "reduce.mean" if instruction.func == QuantizeFunction.MEAN else "reduce.norm"
     names = {
         Opcode.EMBED: TableFormat,
         Opcode.QUANTIZE: QuantizeFunction,

@@ -8,6 +8,8 @@ is a function and a line in the table below.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
@@ -23,8 +25,8 @@ MICROSOFT: Final = "com.microsoft"
 QONNX: Final = frozenset({"onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"})
 PACKED: Final = "tritloom.packed"
 """Domain of the one operator of our own: the matrix [K, N] of a MatMulNBits."""
-UNCHECKED: Final = frozenset({"SimplifiedLayerNormalization"})
-"""Operators that onnxruntime keeps in the default domain, where onnx knows none of that name."""
+UNCHECKED: Final = frozenset({"SimplifiedLayerNormalization", "SwiGLU"})
+"""Operators of the default domain that onnx may not know: onnxruntime's own, and opset 28's."""
 
 Outputs = Sequence[ir.Value]
 
@@ -44,6 +46,14 @@ class _Builder:
         output.name = f"{self.node.outputs[0].name}.{len(self.nodes)}"
         self.nodes.append(node)
         return output
+
+    def add_several(self, op: str, outputs: int, *inputs: ir.Value) -> Sequence[ir.Value]:
+        """A node with several outputs."""
+        node = ir.Node("", op, inputs, num_outputs=outputs, name=self.node.name)
+        for index, output in enumerate(node.outputs):
+            output.name = f"{self.node.outputs[0].name}.{len(self.nodes)}.{index}"
+        self.nodes.append(node)
+        return node.outputs
 
     def stored(self, suffix: str, values: NDArray[Any]) -> ir.Value:
         """An initialiser named after the node."""
@@ -91,6 +101,79 @@ def _skip_norm(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
     total = total if bias is None else builder.add("Add", total, bias)
     normed = builder.rms_norm(total, gain, float_attribute(node, "epsilon", 1e-5))
     return {0: normed, 3: total} if len(node.outputs) > 3 else {0: normed}
+
+
+def _skip_layer_norm(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """LayerNormalization(x + skip + bias); the sum is the fourth output."""
+    x, skip, gain, beta, bias = (input_at(node, index) for index in range(5))
+    if x is None or skip is None or gain is None or _given(node, 1) is not None or _given(node, 2) is not None:
+        return None
+    total = builder.add("Add", x, skip)
+    total = total if bias is None else builder.add("Add", total, bias)
+    operands = [value for value in (total, gain, beta) if value is not None]
+    normed = builder.add("LayerNormalization", *operands, axis=-1, epsilon=float_attribute(node, "epsilon", 1e-12))
+    return {0: normed, 3: total} if len(node.outputs) > 3 else {0: normed}
+
+
+def _gelu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """x * 0.5 * (1 + erf(x / sqrt(2))), of x or of x + bias."""
+    x, bias = input_at(node, 0), input_at(node, 1)
+    if x is None:
+        return None
+    x = x if bias is None else builder.add("Add", x, bias)
+    gate = builder.add(
+        "Add", builder.add("Erf", builder.add("Mul", x, builder.constant(0.5**0.5))), builder.constant(1.0)
+    )
+    return {0: builder.add("Mul", builder.add("Mul", x, gate), builder.constant(0.5))}
+
+
+def _fast_gelu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """x * 0.5 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))), of x or of x + bias."""
+    x, bias = input_at(node, 0), input_at(node, 1)
+    if x is None:
+        return None
+    x = x if bias is None else builder.add("Add", x, bias)
+    cube = builder.add("Mul", builder.add("Mul", builder.add("Mul", x, x), x), builder.constant(0.044715))
+    inner = builder.add("Mul", builder.add("Add", x, cube), builder.constant((2 / math.pi) ** 0.5))
+    gate = builder.add("Add", builder.add("Tanh", inner), builder.constant(1.0))
+    return {0: builder.add("Mul", builder.add("Mul", x, gate), builder.constant(0.5))}
+
+
+def _swiglu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """Swish_alpha(a) * b."""
+    a, b, alpha = input_at(node, 0), input_at(node, 1), float_attribute(node, "alpha", 1.0)
+    if a is None or b is None:
+        return None
+    scaled = a if alpha == 1.0 else builder.add("Mul", a, builder.constant(alpha))
+    return {0: builder.add("Mul", builder.add("Mul", a, builder.add("Sigmoid", scaled)), b)}
+
+
+def _integer_product(
+    builder: _Builder, codes: ir.Value, matrix: ir.Value, zeros: Sequence[ir.Value | None]
+) -> ir.Value:
+    """MatMulInteger, as floats."""
+    given = [zero for zero in zeros if zero is not None]
+    return builder.add("Cast", builder.add("MatMulInteger", codes, matrix, *given), to=int(ir.DataType.FLOAT))
+
+
+def _dynamic_product(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """DynamicQuantizeLinear, MatMulInteger and what rescales it."""
+    x, matrix, scale, zero, bias = (input_at(node, index) for index in range(5))
+    if x is None or matrix is None or scale is None:
+        return None
+    codes, step, code_of_zero = builder.add_several("DynamicQuantizeLinear", 3, x)
+    sums = _integer_product(builder, codes, matrix, (code_of_zero, zero))
+    result = builder.add("Mul", sums, builder.add("Mul", step, scale))
+    return {0: result if bias is None else builder.add("Add", result, bias)}
+
+
+def _product_to_float(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """MatMulInteger and what rescales it."""
+    codes, matrix, step, scale, *zeros, bias = (input_at(node, index) for index in range(7))
+    if codes is None or matrix is None or step is None or scale is None or (zeros[0] is None and zeros[1] is not None):
+        return None
+    result = builder.add("Mul", _integer_product(builder, codes, matrix, zeros), builder.add("Mul", step, scale))
+    return {0: result if bias is None else builder.add("Add", result, bias)}
 
 
 def _quick_gelu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
@@ -141,7 +224,14 @@ _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
     ("", "SimplifiedLayerNormalization"): _norm,
     (MICROSOFT, "SimplifiedLayerNormalization"): _norm,
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip_norm,
+    (MICROSOFT, "SkipLayerNormalization"): _skip_layer_norm,
     (MICROSOFT, "QuickGelu"): _quick_gelu,
+    (MICROSOFT, "Gelu"): _gelu,
+    (MICROSOFT, "BiasGelu"): _gelu,
+    (MICROSOFT, "FastGelu"): _fast_gelu,
+    ("", "SwiGLU"): _swiglu,
+    (MICROSOFT, "DynamicQuantizeMatMul"): _dynamic_product,
+    (MICROSOFT, "MatMulIntegerToFloat"): _product_to_float,
     (MICROSOFT, "MatMulNBits"): _mat_mul_bits,
     (MICROSOFT, "GatherBlockQuantized"): _gather_quantised,
     ("", "GRU"): write_out_gru,
@@ -151,6 +241,11 @@ _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
 
 STANDARD: Final = frozenset({"GRU"})
 """Operators that become others of onnx's own, so that the model stays one that any runtime takes."""
+
+
+WRITTEN_OUT: Final = frozenset({"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "SwiGLU"})
+"""Operators that are written out for onnxruntime too: so the codes and sums within are tensors that can be compared,
+and it need not know them."""
 
 
 def lower_contrib(model: ir.Model, only: Collection[str] | None = None) -> None:
@@ -175,3 +270,13 @@ def _replace(model: ir.Model, node: ir.Node, nodes: Sequence[ir.Node], results: 
     for added in nodes:
         model.graph.opset_imports.setdefault(added.domain, 1)
     ir.convenience.replace_nodes_and_values(model.graph, node, [node], nodes, old, new)
+
+
+def unique_names(model: ir.Model) -> None:
+    """Number the nodes that share a name, as those of one that was written out do: onnxruntime wants names unique."""
+    seen: Counter[str] = Counter()
+    for node in model.graph:
+        name = node.name or ""
+        seen[name] += 1
+        if name and seen[name] > 1:
+            node.name = f"{name}.{seen[name]}"

@@ -30,7 +30,7 @@ _NO_SEQUENCE = (
 )
 _NO_FUNCTION = (
     "the vector unit has no such function",
-    "use Sigmoid, SiLU (x*Sigmoid(x)), Relu or arithmetic",
+    "use Sigmoid, SiLU (x*Sigmoid(x)), GELU, Relu or arithmetic",
 )
 _ATTENTION = ("attention is not supported", "use a recurrent token mixer (MLGRU) with explicit state")
 _FEED_FORWARD = (
@@ -38,12 +38,8 @@ _FEED_FORWARD = (
     "use MatMulInteger, or MatMul of absmax codes and trits, and rescale behind it",
 )
 _QUANTISER = (
-    "quantised activations exist only between an absmax quantiser and a ternary product",
-    "quantise per token: s = 127/max|x|, q = clamp(round(x*s), -128, 127), in front of every ternary product",
-)
-_LAYER_NORM = (
-    "it subtracts a mean, for which the engine has no operation",
-    "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain",
+    "quantised activations exist only between a quantiser and a ternary product",
+    "quantise in front of every ternary product, and nowhere else",
 )
 _OTHER_NORM = ("this normalisation is not supported", "use an RMSNorm: x / sqrt(mean(x*x) + eps) * gain")
 
@@ -55,7 +51,7 @@ _ADVICE = {
     ),
     **dict.fromkeys(("If", "SequenceMap"), _CONTROL_FLOW),
     **dict.fromkeys(("Loop", "Scan"), _NO_SEQUENCE),
-    **dict.fromkeys(("Exp", "Log", "Erf", "Gelu", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
+    **dict.fromkeys(("Exp", "Log", "Sin", "Cos", "Softplus", "Mish", "Elu", "Selu"), _NO_FUNCTION),
     **dict.fromkeys(("Softmax", "Attention", "LogSoftmax"), _ATTENTION),
     **dict.fromkeys(("BatchNormalization", "GroupNormalization", "InstanceNormalization"), _OTHER_NORM),
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv", "QLinearMatMul", "MultiThreshold"), _FEED_FORWARD),
@@ -65,7 +61,6 @@ _ADVICE = {
         "it has act-order indices (g_idx), or sizes that do not fit",
         "quantise in the order of the inputs, without g_idx",
     ),
-    "LayerNormalization": _LAYER_NORM,
     "GatherBlockQuantized": (
         "its sizes do not fit, or its blocks do not lie along the rows",
         "quantise the rows of the table, in blocks of their columns, with constant float32 scales",
@@ -116,7 +111,7 @@ def unsupported(node: ir.Node) -> Refusal:
     """Refusal of an operator that nothing knows."""
     known = not node.domain or node.domain in QONNX or node.domain == MICROSOFT
     reason, instead = _ADVICE.get(node.op_type, _UNKNOWN) if known else _UNKNOWN
-    return Refusal(node, reason, instead)
+    return Refusal(node, reason, instead, secondary=node.op_type == "DequantizeLinear")
 
 
 def shape_text(value: ir.Value) -> str:

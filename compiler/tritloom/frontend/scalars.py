@@ -95,12 +95,10 @@ def scaled_by(graph: Graph, value: ir.Value) -> tuple[ir.Value, ir.Value, int] |
 
 
 def _dequantized(graph: Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, int] | None:
-    """Codes of an activation times their scale."""
+    """Codes of an activation, less that of 0, times their scale. Whether that zero is theirs the product checks."""
     x, scale = graph.operands(node)[:2]
-    zero = graph.constant(input_at(node, 2))
-    symmetric = len(node.inputs) < 3 or node.inputs[2] is None or (zero is not None and not zero.load().any())
     vector = graph.width(x) is not None and graph.constant(x) is None
-    return (x, scale, 1) if vector and symmetric and is_scalar(graph, scale) else None
+    return (x, scale, 1) if vector and is_scalar(graph, scale) else None
 
 
 def is_row_scale(graph: Graph, value: ir.Value, depth: int = 4) -> bool:

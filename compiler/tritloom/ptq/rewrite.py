@@ -8,7 +8,6 @@ ternary, and the products whose activations it found to be float.
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..frontend import Imported, import_model
 from ..frontend.constants import constant_of
-from ..frontend.contrib import STANDARD, lower_contrib
+from ..frontend.contrib import STANDARD, lower_contrib, unique_names
 from ..frontend.not_ternary import NotTernary
 from ..frontend.problems import NotImported
 from ..frontend.reader import read_model
@@ -104,16 +103,6 @@ def _apply(model: ir.Model, edits: _Edits, method: str | None) -> list[Matrix]:
         if node.outputs and node.outputs[0].name in edits.products:
             _quantise_input(model, node)
     return matrices
-
-
-def unique_names(model: ir.Model) -> None:
-    """Number the nodes that share a name, as those of one that was written out do: onnxruntime wants names unique."""
-    seen: Counter[str] = Counter()
-    for node in model.graph:
-        name = node.name or ""
-        seen[name] += 1
-        if name and seen[name] > 1:
-            node.name = f"{name}.{seen[name]}"
 
 
 def _insert(

@@ -62,7 +62,8 @@ def label(op: Operation) -> str:
 
 
 def needed_tensors(module: ModuleOp, reference: Reference) -> list[str]:
-    """Tensors of the graph that the local test of `module` needs, the values before each rounding among them."""
+    """Tensors of the graph that the local test of `module` needs, the values before each rounding among them. What the
+    import wrote in the place of another operator has none."""
     model = next(op for op in module.ops if isinstance(op, tern.ModelOp))
     names: dict[str, None] = {}
     for op in model.body.block.ops:
@@ -71,8 +72,7 @@ def needed_tensors(module: ModuleOp, reference: Reference) -> list[str]:
                 names[name] = None
                 if is_codes(value) and (before := reference.rounded(name)) is not None:
                     names[before] = None
-    inputs = {name for name, _ in reference.interface.states} | {reference.interface.token}
-    return [name for name in names if name not in inputs]
+    return [name for name in names if reference.producer(name) is not None]
 
 
 def check_local(

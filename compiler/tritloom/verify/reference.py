@@ -68,6 +68,15 @@ class Recording:
     states: dict[str, Array] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Factor:
+    """The matrix of a product: its tensor, whether it is [in, out], and its zero point's tensor."""
+
+    tensor: str
+    transposed: bool
+    zero: str | None = None
+
+
 class Reference:
     """An ONNX file in onnxruntime, or its float64 version.
 
@@ -152,15 +161,16 @@ class Reference:
                 return name
         return None
 
-    def matrix(self, tensor: str) -> tuple[str, bool] | None:
-        """(matrix, it is [in, out]) of the product that `tensor` is a rescaled result of."""
+    def matrix(self, tensor: str) -> Factor | None:
+        """The matrix of the product that `tensor` is a rescaled result of."""
         names = [tensor]
         for _ in range(_DEPTH):
             nodes = [node for node in map(self.producer, names) if node is not None]
             for node in nodes:
-                if node.op_type in ("Gemm", "MatMul"):
+                if node.op_type in ("Gemm", "MatMul", "MatMulInteger"):
                     flag = next((a.i for a in node.attribute if a.name == "transB"), 0)
-                    return str(node.input[1]), not flag
+                    zero = str(node.input[3]) if len(node.input) > 3 else ""
+                    return Factor(str(node.input[1]), not flag, zero or None)
             names = [name for node in nodes if node.op_type in _SCALINGS for name in node.input]
         return None
 

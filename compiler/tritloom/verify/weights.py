@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..ir import tern
 from ..ir.bindings import bound_tensor
-from ..ir.mlir import ModuleOp
+from ..ir.mlir import ModuleOp, Operation
 from ..ir.store import Loader, WeightStore
-from .reference import Reference
+from .reference import Factor, Reference
 
 Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ class WeightsResult:
 def check_weights(module: ModuleOp, store: WeightStore, reference: Reference) -> WeightsResult:
     """Compare every ternary matrix of an imported module with the matrix in onnxruntime's product."""
     result = WeightsResult()
-    batch: dict[str, tuple[str, bool]] = {}
+    batch: dict[str, Factor] = {}
     pending = 0
     for name, size, found in _matrices(module, reference):
         if pending and pending + size > _BATCH_BYTES:
@@ -52,8 +52,8 @@ def check_weights(module: ModuleOp, store: WeightStore, reference: Reference) ->
     return result
 
 
-def _matrices(module: ModuleOp, reference: Reference) -> Iterator[tuple[str, int, tuple[str, bool]]]:
-    """Each weight, its bytes in float32, and the ONNX tensor of its matrix."""
+def _matrices(module: ModuleOp, reference: Reference) -> Iterator[tuple[str, int, Factor]]:
+    """Each weight, its bytes in float32, and its matrix in the graph."""
     done: set[str] = set()
     model = next(op for op in module.ops if isinstance(op, tern.ModelOp))
     for op in model.body.block.ops:
@@ -67,32 +67,36 @@ def _matrices(module: ModuleOp, reference: Reference) -> Iterator[tuple[str, int
                 yield name, 4 * declared.rows.value.data * declared.cols.value.data, found
 
 
-def _rescaled(op: tern.DotOp | tern.LinearOp) -> str | None:
-    """The tensor of what an operation's user makes of it."""
-    users = [result for use in op.result.uses for result in use.operation.results]
-    return next((name for value in users if (name := bound_tensor(value))), None)
+def _rescaled(op: Operation, depth: int = 3) -> str | None:
+    """The tensor of what is made of an operation's result by its rescale, scales and bias."""
+    users = [result for use in op.results[0].uses for result in use.operation.results] if depth else []
+    for value in users:
+        if isinstance(value.op, tern.DequantizeOp | tern.MulOp | tern.AddOp):
+            return bound_tensor(value) or _rescaled(value.op, depth - 1)
+    return None
 
 
-def _compare_batch(
-    result: WeightsResult, batch: dict[str, tuple[str, bool]], store: WeightStore, reference: Reference
-) -> None:
+def _compare_batch(result: WeightsResult, batch: dict[str, Factor], store: WeightStore, reference: Reference) -> None:
     if not batch:
         return
-    matrices = reference.matrices(list(dict.fromkeys(tensor for tensor, _ in batch.values())))
+    wanted = [tensor for found in batch.values() for tensor in (found.tensor, found.zero) if tensor is not None]
+    tensors = reference.matrices(list(dict.fromkeys(wanted)))
     for name, found in batch.items():
-        _compare(result, name, store.trits(name), found, matrices[found[0]], reference)
+        matrix = tensors[found.tensor]
+        if found.zero is not None:
+            matrix = matrix.astype(np.int16) - tensors[found.zero].astype(np.int16)
+        _compare(result, name, store.trits(name), found, matrix, reference)
 
 
 def _compare(
     result: WeightsResult,
     name: str,
     ours: NDArray[np.int8],
-    found: tuple[str, bool],
+    found: Factor,
     matrix: Array,
     reference: Reference,
 ) -> None:
-    tensor, transposed = found
-    trits = np.sign(matrix.T if transposed else matrix).astype(np.int8)
+    trits = np.sign(matrix.T if found.transposed else matrix).astype(np.int8)
     result.compared += 1
     result.trits += trits.size
     if trits.shape != ours.shape:
@@ -101,7 +105,7 @@ def _compare(
     differs = trits != ours
     if not differs.any():
         return
-    distance = _distance(reference, tensor, transposed, trits.shape)
+    distance = _distance(reference, found, trits.shape)
     far = differs & (distance > TIE)
     if tied := int(np.count_nonzero(differs & ~far)):
         result.ties[name] = tied
@@ -109,18 +113,18 @@ def _compare(
     if far.any():
         row, column = (int(index[0]) for index in np.nonzero(far))
         result.findings.append(
-            f"@{name} (ONNX tensor '{tensor}') differs in {np.count_nonzero(far)} of {trits.size} trits; "
+            f"@{name} (ONNX tensor '{found.tensor}') differs in {np.count_nonzero(far)} of {trits.size} trits; "
             f"row {row}, column {column}: {int(ours[row, column])}, onnxruntime {int(trits[row, column])}"
         )
 
 
-def _distance(reference: Reference, tensor: str, transposed: bool, shape: tuple[int, ...]) -> Array:
+def _distance(reference: Reference, found: Factor, shape: tuple[int, ...]) -> Array:
     """How far each value before the rounding of a matrix lies from a tie."""
-    before = reference.rounded(tensor)
+    before = reference.rounded(found.tensor)
     if before is None:
         return np.full(shape, np.inf)
     values = reference.matrices([before])[before].astype(np.float64)
-    wide = (values.T if transposed and values.shape != shape else values).reshape(shape)
+    wide = (values.T if found.transposed and values.shape != shape else values).reshape(shape)
     return np.asarray(np.abs(wide - np.floor(wide) - 0.5))
 
 

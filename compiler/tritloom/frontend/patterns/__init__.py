@@ -6,7 +6,22 @@ import onnx_ir as ir
 
 from ..graph import Graph
 from ..scalars import is_scalar, scalar_factor
-from . import constant, elementwise, embedding, linear, quantizer, recurrence, rms_norm, silu, split, state
+from . import (
+    constant,
+    elementwise,
+    embedding,
+    gelu,
+    layer_norm,
+    linear,
+    quantizer,
+    range_quantizer,
+    recurrence,
+    rms_norm,
+    silu,
+    split,
+    state,
+    static_quantizer,
+)
 from .base import Match, Pattern
 from .quantizer import unrounded_by
 
@@ -16,9 +31,13 @@ PATTERNS: Final = (
     Pattern("recurrence", recurrence.match),
     Pattern("embedding", embedding.match),
     Pattern("linear", linear.match),
+    Pattern("layer-norm", layer_norm.match),
     Pattern("rms-norm", rms_norm.match),
     Pattern("absmax-quantizer", quantizer.match),
+    Pattern("range-quantizer", range_quantizer.match),
+    Pattern("static-quantizer", static_quantizer.match),
     Pattern("silu", silu.match),
+    Pattern("gelu", gelu.match),
     Pattern("split", split.match),
     Pattern("elementwise", elementwise.match),
 )
@@ -29,7 +48,12 @@ def scale_of_a_pattern(graph: Graph, value: ir.Value) -> bool:
     if not is_scalar(graph, value):
         return False
     bases = scalar_factor(graph, value).powers
-    return all(quantizer.absmax_of(graph, base) or rms_norm.root_of(graph, base) for base in bases)
+    return all(
+        quantizer.absmax_of(graph, base)
+        or rms_norm.root_of(graph, base)
+        or graph.producer(base, "DynamicQuantizeLinear") is not None
+        for base in bases
+    )
 
 
 __all__ = ["PATTERNS", "Match", "Pattern", "scale_of_a_pattern", "unrounded_by"]

@@ -6,6 +6,7 @@ written out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from ..graph import Graph, float_attribute
 from ..problems import Refusal
 from ..scalars import bounded
 from .base import Match
+from .gelu import phi
 
 _BINARY: Final = {"Add": "add", "Sum": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Max": "max", "Min": "min"}
 
@@ -35,14 +37,22 @@ def _tanh(e: Emitter, x: SSAValue, n: int) -> SSAValue:
     return e.value(SubOp(e.value(MulOp(e.value(SigmoidOp(e.value(MulOp(x, twice)))), twice)), e.fill(1.0, n)))
 
 
+def _erf(e: Emitter, x: SSAValue, n: int) -> SSAValue:
+    """2 * Phi(sqrt(2) * x) - 1: like Tanh, within 1e-6 of 1."""
+    inner = phi(e, e.value(MulOp(x, e.fill(math.sqrt(2.0), n))), n)
+    return e.value(SubOp(e.value(MulOp(inner, e.fill(2.0, n))), e.fill(1.0, n)))
+
+
 _UNARY: Final[dict[str, Unary]] = {
     "Sigmoid": lambda e, x, n: e.value(SigmoidOp(x)),
     "Sqrt": lambda e, x, n: e.value(SqrtOp(x)),
     "Tanh": _tanh,
+    "Erf": _erf,
     "Relu": lambda e, x, n: e.value(ReluOp(x)),
     "Neg": _negated,
     "Reciprocal": lambda e, x, n: e.value(DivOp(e.fill(1.0, n), x)),
     "Abs": lambda e, x, n: e.value(MaxOp(x, _negated(e, x, n))),
+    "HardSwish": lambda e, x, n: e.value(MulOp(x, _ramp(e, x, n, 1 / 6, 0.5))),
 }
 
 
@@ -77,10 +87,11 @@ class BinaryMatch(Match):
 
 
 def _power(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary] | None:
-    """x^2, x^0.5 and x^-1."""
+    """x^2, x^3, x^0.5 and x^-1."""
     x, exponent = graph.operands(node)
     functions: dict[float | None, Unary] = {
         2.0: lambda e, x, n: e.value(MulOp(x, x)),
+        3.0: lambda e, x, n: e.value(MulOp(e.value(MulOp(x, x)), x)),
         0.5: _UNARY["Sqrt"],
         -1.0: _UNARY["Reciprocal"],
     }
@@ -91,7 +102,7 @@ def _power(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary] | None:
 def _other_power(graph: Graph, node: ir.Node) -> Refusal | None:
     if (exponent := graph.scalar(graph.operands(node)[1])) is None:
         return None
-    reason = f"its exponent is {exponent:g}, and only x^2, x^0.5 and x^-1 exist"
+    reason = f"its exponent is {exponent:g}, and only x^2, x^3, x^0.5 and x^-1 exist"
     return Refusal(node, reason, "an RMSNorm squares: x / sqrt(mean(x*x) + eps) * gain; write other powers as products")
 
 
@@ -110,15 +121,23 @@ def _clamp(graph: Graph, value: ir.Value) -> tuple[ir.Value, Unary] | None:
     return bounds.value, clamped
 
 
-def _hard_sigmoid(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary]:
+def _ramp(e: Emitter, x: SSAValue, n: int, alpha: float, beta: float) -> SSAValue:
     """max(0, min(1, alpha*x + beta))."""
+    line = BINARY["add"](e.value(MulOp(x, e.fill(alpha, n))), e.fill(beta, n))
+    return e.value(MaxOp(e.value(MinOp(e.value(line), e.fill(1.0, n))), e.fill(0.0, n)))
+
+
+def _hard_sigmoid(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary]:
     alpha, beta = float_attribute(node, "alpha", 0.2), float_attribute(node, "beta", 0.5)
+    return graph.operands(node)[0], lambda e, x, n: _ramp(e, x, n, alpha, beta)
 
-    def function(e: Emitter, x: SSAValue, n: int) -> SSAValue:
-        line = BINARY["add"](e.value(MulOp(x, e.fill(alpha, n))), e.fill(beta, n))
-        return e.value(MaxOp(e.value(MinOp(e.value(line), e.fill(1.0, n))), e.fill(0.0, n)))
 
-    return graph.operands(node)[0], function
+def _leaky_relu(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary] | None:
+    """max(x, alpha*x), alpha at most 1."""
+    alpha = float_attribute(node, "alpha", 0.01)
+    if not 0.0 <= alpha <= 1.0:
+        return None
+    return graph.operands(node)[0], lambda e, x, n: e.value(MaxOp(x, e.value(MulOp(x, e.fill(alpha, n)))))
 
 
 def _swish(graph: Graph, node: ir.Node) -> tuple[ir.Value, Unary]:
@@ -142,6 +161,8 @@ def _function_of(graph: Graph, value: ir.Value, node: ir.Node) -> tuple[ir.Value
             return _clamp(graph, value)
         case "HardSigmoid":
             return _hard_sigmoid(graph, node)
+        case "LeakyRelu":
+            return _leaky_relu(graph, node)
         case "Swish":
             return _swish(graph, node)
     return None

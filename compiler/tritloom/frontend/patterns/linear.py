@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from ...errors import InputError
 from ...ir.mlir import SSAValue
-from ...ir.tern import AddOp, DequantizeOp, DotOp, MulOp, QuantizeAbsmaxOp
+from ...ir.tern import AddOp, DequantizeOp, DotOp, MulOp, QuantizeAbsmaxOp, QuantizeRangeOp, QuantizeStaticOp
 from ..constants import Constant, constant_from
 from ..emitter import Emitter
 from ..encodings import Dequantized, Grid
@@ -27,14 +27,17 @@ from ..graph import Graph, float_attribute, input_at, int_attribute
 from ..problems import Refusal, node_label
 from ..scalars import PRODUCTS, Factor, factors_in_front
 from ..ternary import TernarySource
-from . import quantizer
+from . import quantizer, range_quantizer, static_quantizer
 from .base import Match
+from .codes import CodesMatch, first_of, without_casts
 from .ternary_weight import Found, Matrix, scale_of_base, ternary_matrix
 
-_LONGEST_SUM = (2**24 - 1) // 127
+_CODES = first_of((quantizer.match, range_quantizer.match, static_quantizer.match))
+_QUANTISERS = (QuantizeAbsmaxOp, QuantizeRangeOp, QuantizeStaticOp)
 _SMALLEST_SCALE = 1.5e-36
 """Rounded up: 127 times the smallest normal float32 number. The engine rescales by beta/127."""
 _WEIGHTS_INSTEAD = "store int8 trits behind a Cast, floats {-s, 0, +s}, or masters with absmean quantisation"
+_ZERO_INSTEAD = "give the product the quantiser's zero point, or dequantise the codes with it"
 _INSTEAD = "put the absmax quantiser in front, as BitLinear does: q = round(x*s), then (T q) * beta/s"
 
 
@@ -43,7 +46,7 @@ class Product:
     """codes x matrix, without what scales it: `factor` is all that the operands carry."""
 
     node: ir.Node
-    codes: quantizer.QuantizerMatch
+    codes: CodesMatch
     matrix: Matrix
     factor: Factor
     bias: Constant | None
@@ -55,7 +58,7 @@ class Product:
 class LinearMatch(Match):
     product: Product
     factor: Factor
-    """All that multiplies the codes' sums: A, and constants."""
+    """All that multiplies the codes' sums: their scale, and constants."""
     root: ir.Value
     """The product's own output."""
 
@@ -86,8 +89,8 @@ class LinearMatch(Match):
 
 
 def scale_of(codes: SSAValue) -> SSAValue:
-    """The scale A that belongs to codes."""
-    if not isinstance(codes.owner, QuantizeAbsmaxOp):
+    """The scale that belongs to codes."""
+    if not isinstance(codes.owner, _QUANTISERS):
         raise TypeError(f"codes come from a quantiser, not from {codes.owner}")
     return codes.owner.scale
 
@@ -100,14 +103,21 @@ def _operands(graph: Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, bool] | 
     return a, b, node.op_type != "Gemm" or not int_attribute(node, "transB", 0)
 
 
+def _takes_zero_off(graph: Graph, node: ir.Node, activations: ir.Value, codes: CodesMatch) -> bool:
+    """Whether what is multiplied is the codes less the code of 0."""
+    if node.op_type == "MatMulInteger":
+        return codes.is_zero(graph, input_at(node, 2))
+    levels = [graph.producer(level, "DequantizeLinear") for level, _ in factors_in_front(graph, activations)]
+    zeros = [input_at(level, 2) for level in levels if level is not None]
+    return all(codes.is_zero(graph, zero) for zero in zeros or [None])
+
+
 def _weights(graph: Graph, node: ir.Node, operand: ir.Value, transposed: bool) -> Found:
     """The matrix of a product, less the zero point that MatMulInteger takes for it."""
     found = ternary_matrix(graph, operand, transposed)
     if node.op_type != "MatMulInteger" or not isinstance(found, Matrix):
         return found
-    activation_zero, zero = (graph.constant(input_at(node, index)) for index in (2, 3))
-    if input_at(node, 2) is not None and (activation_zero is None or activation_zero.load().any()):
-        return Refusal(node, "its activations have a zero point", _INSTEAD)
+    zero = graph.constant(input_at(node, 3))
     if input_at(node, 3) is None:
         return found
     if zero is None:
@@ -141,7 +151,7 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
         )
     activations, weights, transposed = found
     *_, (inner, in_front) = factors_in_front(graph, activations)
-    codes = quantizer.match(graph, quantizer.codes_behind(graph, inner))
+    codes = _CODES(graph, without_casts(graph, inner))
     if isinstance(codes, Refusal):
         return codes
     matrix = _weights(graph, node, weights, transposed)
@@ -152,8 +162,10 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
     if codes is None:
         reason = "its activations are float: no absmax quantiser is in front of it"
         return Refusal(node, reason, f"{_INSTEAD}; or let --quantise-activations do so", blames=inner)
-    if matrix.source.cols > _LONGEST_SUM:
-        return Refusal(node, f"{matrix.source.cols} inputs overflow an exact sum (at most {_LONGEST_SUM})", "split it")
+    if not _takes_zero_off(graph, node, activations, codes):
+        return Refusal(node, "its activations have another zero point than their quantiser", _ZERO_INSTEAD)
+    if matrix.source.cols > codes.longest:
+        return Refusal(node, f"{matrix.source.cols} inputs overflow an exact sum (at most {codes.longest})", "split it")
     if isinstance(bias := _bias(graph, node), Refusal):
         return bias
     alpha = float_attribute(node, "alpha", 1.0) if node.op_type == "Gemm" else 1.0
@@ -163,21 +175,20 @@ def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
 
 
 def _rescaled(graph: Graph, product: Product, factor: Factor) -> bool:
-    """Whether the sums, times `factor`, are values: what is left is A, and scales that are constants."""
-    largest = quantizer.absmax_of(graph, product.codes.absmax)
+    """Whether the sums, times `factor`, are values: what is left is the scale of the codes, and constants."""
     power = 0
     for base, exponent in factor.powers.items():
-        if base is product.codes.absmax or quantizer.absmax_of(graph, base) == largest:
+        if product.codes.is_scale(graph, base):
             power += exponent
         elif (values := scale_of_base(graph, base)) is None or values.size not in (1, product.matrix.source.rows):
             return False
-    return power == 1
+    return power == int(product.codes.dynamic)
 
 
 def _scales(graph: Graph, product: Product, factor: Factor, fact: Fact) -> tuple[float, Constant | None]:
     """beta, what the trits are worth: one, or 1 and one for each row. In float64, rounded to float32 once."""
     source = product.matrix.source
-    whole = np.asarray(np.float64(factor.coefficient) * quantizer.LEVELS * fact.scale)
+    whole = np.asarray(np.float64(product.codes.weight_scale(factor.coefficient)) * fact.scale)
     for base, power in factor.powers.items():
         if (values := scale_of_base(graph, base)) is not None:
             whole = whole * (values if values.size > 1 else values[0]) ** float(power)

@@ -18,7 +18,7 @@ from ..emitter import Emitter
 from ..graph import Graph, input_at, reduces_last_axis
 from ..problems import Refusal
 from ..scalars import ONE, Bounded, Factor, bounded, factors_in_front, scalar_factor, scaled_by
-from .base import Match
+from .codes import CodesMatch, without_casts
 
 LEVELS = 127.0
 """Codes of the largest magnitude."""
@@ -29,11 +29,29 @@ _INSTEAD = "quantise to int8 per token: s = 127/max(max|x|, 1e-5), q = clamp(rou
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizerMatch(Match):
+class QuantizerMatch(CodesMatch):
     absmax: ir.Value
     """The tensor of A = max|x|, with its floor."""
     step: ir.Value | None
     """The tensor of s = 127/A, where there is one."""
+
+    @property
+    def dynamic(self) -> bool:
+        return True
+
+    @property
+    def span(self) -> int:
+        return int(LEVELS)
+
+    def is_scale(self, graph: Graph, base: ir.Value) -> bool:
+        return base is self.absmax or absmax_of(graph, base) == absmax_of(graph, self.absmax)
+
+    def weight_scale(self, coefficient: float) -> float:
+        return coefficient * LEVELS
+
+    def is_zero(self, graph: Graph, zero: ir.Value | None) -> bool:
+        constant = graph.constant(zero)
+        return zero is None or (constant is not None and not constant.load().any())
 
     def emit(self, emitter: Emitter, operands: Sequence[SSAValue]) -> SSAValue:
         (x,) = operands
@@ -72,18 +90,11 @@ def _largest(graph: Graph, value: ir.Value) -> ir.Value | None:
     return None
 
 
-def codes_behind(graph: Graph, value: ir.Value) -> ir.Value:
-    """`value` with integer round trips taken off."""
-    while (cast := graph.producer(value, "Cast")) is not None:
-        value = graph.operands(cast)[0]
-    return graph.resolve(value)
-
-
 def unrounded_by(graph: Graph, value: ir.Value) -> ir.Node | None:
     """The node that was to round a value, behind its clamps, casts and factors: any rounding or quantiser."""
     inner = graph.resolve(value)
     while True:
-        *_, (scaled, _) = factors_in_front(graph, bounded(graph, codes_behind(graph, inner)).value)
+        *_, (scaled, _) = factors_in_front(graph, bounded(graph, without_casts(graph, inner)).value)
         if scaled is inner:
             break
         inner = scaled
@@ -94,10 +105,10 @@ def unrounded_by(graph: Graph, value: ir.Value) -> ir.Node | None:
 
 def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
     """A rounded, and perhaps clamped, product of x and 127/max|x|; or a QuantizeLinear on the step max|x|/127."""
-    if (integer := graph.producer(codes_behind(graph, value), "QuantizeLinear", "DynamicQuantizeLinear")) is not None:
+    if (integer := graph.producer(without_casts(graph, value), "QuantizeLinear")) is not None:
         return _integer_codes(graph, value, integer)
-    codes = bounded(graph, codes_behind(graph, value))
-    if (rounding := graph.producer(codes_behind(graph, codes.value), "Round")) is None:
+    codes = bounded(graph, without_casts(graph, value))
+    if (rounding := graph.producer(without_casts(graph, codes.value), "Round")) is None:
         return None
     before = bounded(graph, graph.operands(rounding)[0])
     scaled = before.value
@@ -115,11 +126,11 @@ def match(graph: Graph, value: ir.Value) -> QuantizerMatch | Refusal | None:
     return None
 
 
-def _integer_codes(graph: Graph, value: ir.Value, node: ir.Node) -> QuantizerMatch | Refusal:
+def _integer_codes(graph: Graph, value: ir.Value, node: ir.Node) -> QuantizerMatch | Refusal | None:
     """`clamp(round(x / step))` as one node."""
-    if node.op_type == "DynamicQuantizeLinear":
-        return Refusal(node, "its codes are asymmetric (uint8 with a zero point)", _INSTEAD)
     x, step = graph.operands(node)[:2]
+    if graph.constant(step) is not None:
+        return None
     zero = graph.constant(input_at(node, 2))
     if node.outputs[0].dtype != ir.DataType.INT8 or (
         input_at(node, 2) is not None and (zero is None or zero.load().any())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import onnx_ir as ir
 
@@ -141,10 +142,19 @@ def _nearby_root(graph: Graph, value: ir.Value, depth: int = 3) -> Root | None:
     return None
 
 
-def _checked_epsilon(node: ir.Node, found: RmsNormMatch) -> RmsNormMatch | Refusal:
+class _Norm(Protocol):
+    @property
+    def eps(self) -> float: ...
+
+
+_NormMatch = TypeVar("_NormMatch", bound=_Norm)
+
+
+def checked_epsilon(node: ir.Node, found: _NormMatch) -> _NormMatch | Refusal:
+    """A norm, if its epsilon is one."""
     if 0.0 <= found.eps < math.inf:
         return found
-    reason = f"the epsilon of its RMSNorm is {found.eps:g}; it must be zero or positive"
+    reason = f"the epsilon of its norm is {found.eps:g}; it must be zero or positive"
     return Refusal(node, reason, "set the epsilon of the norm to a small positive number, such as 1e-6")
 
 
@@ -157,7 +167,14 @@ def _match_fused(graph: Graph, value: ir.Value) -> RmsNormMatch | Refusal | None
     axis = int_attribute(node, "axis", -1)
     if shape is None or constant is None or axis % len(shape) != len(shape) - 1 or constant.size != shape[-1]:
         return None
-    return _checked_epsilon(node, RmsNormMatch(value, (x,), (node,), constant, float_attribute(node, "epsilon", 1e-5)))
+    return checked_epsilon(node, RmsNormMatch(value, (x,), (node,), constant, float_attribute(node, "epsilon", 1e-5)))
+
+
+def _same(graph: Graph, a: ir.Value, b: ir.Value) -> bool:
+    """Whether two values are one: a layer norm written out may take its mean off twice."""
+    first, second = graph.producer(a, "Sub"), graph.producer(b, "Sub")
+    twice = first is not None and second is not None and graph.operands(first) == graph.operands(second)
+    return a is b or twice
 
 
 def match(graph: Graph, value: ir.Value) -> RmsNormMatch | Refusal | None:
@@ -173,7 +190,7 @@ def match(graph: Graph, value: ir.Value) -> RmsNormMatch | Refusal | None:
         return None
     x, inverse, gains = 0, 0, []
     for factor, power in _factors(graph, value, root.x):
-        if factor is root.x:
+        if _same(graph, factor, root.x):
             x += power
         elif (other := root_of(graph, factor)) is not None and other.x is root.x and other.eps == root.eps:
             inverse += power * other.power
@@ -184,4 +201,4 @@ def match(graph: Graph, value: ir.Value) -> RmsNormMatch | Refusal | None:
     if (x, inverse) != (1, -1) or len(gains) > 1 or any(gain.size != width for gain in gains):
         return None
     gain = gains[0] if gains else None
-    return _checked_epsilon(node, RmsNormMatch(value, (root.x,), (root.node, node), gain, root.eps))
+    return checked_epsilon(node, RmsNormMatch(value, (root.x,), (root.node, node), gain, root.eps))
