@@ -11,7 +11,22 @@ from typer.main import get_command
 
 from tritloom import __version__
 
-from . import bench, boards, build, compile_, deploy, doctor, estimate, export, inspect, passes, run, sweep, verify
+from . import (
+    bench,
+    boards,
+    build,
+    compile_,
+    deploy,
+    doctor,
+    estimate,
+    export,
+    import_,
+    inspect,
+    passes,
+    run,
+    sweep,
+    verify,
+)
 from .options import Debug, Settings
 from .problems import exit_code, show
 
@@ -20,6 +35,7 @@ EPILOG = "Exit codes: 0 done, 1 failed, 2 the input is at fault."
 COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "inspect": inspect.inspect,
+    "import": import_.import_,
     "compile": compile_.compile_,
     "estimate": estimate.estimate,
     "build": build.build,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .console import emit
 
 
 @dataclass
@@ -37,3 +40,20 @@ PrintAfter = Annotated[
 DumpIr = Annotated[
     Path | None, typer.Option(metavar="DIR", file_okay=False, help="Write the IR after every pass here.")
 ]
+Generic = Annotated[bool, typer.Option("--print-generic", help="The generic form, which mlir-opt reads.")]
+IrOutput = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Write here, not to stdout.")
+]
+
+
+def write_ir(text: str, output: Path | None) -> None:
+    """Print IR text, or write it beside its file and move it there, so that the file is whole or the old one."""
+    if output is None:
+        emit(text)
+        return
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)

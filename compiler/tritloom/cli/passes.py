@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .console import emit, emit_json, show, table
-from .options import Debug, DumpIr, Json, PrintAfter, PrintBefore
+from .options import Debug, DumpIr, Generic, IrOutput, Json, PrintAfter, PrintBefore, write_ir
 
 
 def passes(
@@ -71,12 +71,8 @@ def opt(
         typer.Option(metavar="MODEL.onnx", exists=True, dir_okay=False, help="Where the weights are, if passes ask."),
     ] = None,
     board: Annotated[str | None, typer.Option("--board", "-b", help="The board, if passes ask.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Write here, not to stdout.")
-    ] = None,
-    print_generic: Annotated[
-        bool, typer.Option("--print-generic", help="The generic form, which mlir-opt reads.")
-    ] = False,
+    output: IrOutput = None,
+    print_generic: Generic = False,
     print_ir_before: PrintBefore = None,
     print_ir_after: PrintAfter = None,
     dump_ir: DumpIr = None,
@@ -97,8 +93,4 @@ def opt(
         folder=dump_ir,
     )
     module = optimise(file, pipeline, model=model, board=board, observer=watcher)
-    text = ir_text(module, generic=print_generic)
-    if output is None:
-        emit(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+    write_ir(ir_text(module, generic=print_generic), output)

@@ -16,7 +16,8 @@ _KEY = "onnx"
 
 
 def bind(op: Operation, tensors: Sequence[str]) -> None:
-    """Bind the results of `op`, in order."""
+    """Bind the results of `op`, in order; without tensors, to none."""
+    op.attributes.pop(_KEY, None)
     if any(tensors):
         op.attributes[_KEY] = ArrayAttr([StringAttr(tensor) for tensor in tensors])
 
