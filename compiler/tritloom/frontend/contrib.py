@@ -2,8 +2,9 @@
 
 onnxruntime's optimiser and its LLM builder write SimplifiedLayerNormalization (in the default domain),
 SkipSimplifiedLayerNormalization, QuickGelu and MatMulNBits; QONNX and brevitas write Quant, IntQuant and BipolarQuant.
-onnx infers no shapes for them, and everything behind them would be unknown. A GRU is written out here, too. A new one
-is a function and a line in the table below.
+onnx infers no shapes for them, and everything behind them would be unknown. A GRU is written out here, too, and so is
+what unoptimised exports of torch leave of its function library (CastLike, sequences of parts). A new one is a function
+and a line in the table below.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from .graph import float_attribute, input_at, int_attribute, static_shape
 from .gru import write_out_gru
 from .quantised_table import quantised_table
+from .stacked import constant_numbers
 
 MICROSOFT: Final = "com.microsoft"
 QONNX: Final = frozenset({"onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"})
@@ -185,6 +187,28 @@ def _quick_gelu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
     return {0: builder.add("Mul", x, builder.add("Sigmoid", scaled))}
 
 
+def _cast_like(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """A Cast to the other operand's type."""
+    x, like = input_at(node, 0), input_at(node, 1)
+    return None if x is None or like is None or like.dtype is None else {0: builder.add("Cast", x, to=int(like.dtype))}
+
+
+def _sequence_at(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """The slice that a part of a SplitToSequence is."""
+    sequence, index = input_at(node, 0), constant_numbers(input_at(node, 1))
+    split = sequence.producer() if sequence is not None else None
+    if split is None or split.op_type != "SplitToSequence" or split.domain or not index or index[0] < 0:
+        return None
+    x, lengths = input_at(split, 0), constant_numbers(input_at(split, 1))
+    if x is None or not lengths or index[0] >= len(lengths) > 1:
+        return None
+    if len(lengths) == 1:
+        lengths *= index[0] + 1
+    start = sum(lengths[: index[0]])
+    bounds = [[start], [start + lengths[index[0]]], [int_attribute(split, "axis", 0)]]
+    return {0: builder.add("Slice", x, *(builder.constant(numbers) for numbers in bounds))}
+
+
 def _mat_mul_bits(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
     """A product with a matrix of its own; a bias is added behind it. Act-order indices stay unsupported."""
     a, packed, scales, zeros, order, bias = (input_at(node, index) for index in range(6))
@@ -235,6 +259,8 @@ _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
     (MICROSOFT, "MatMulNBits"): _mat_mul_bits,
     (MICROSOFT, "GatherBlockQuantized"): _gather_quantised,
     ("", "GRU"): write_out_gru,
+    ("", "CastLike"): _cast_like,
+    ("", "SequenceAt"): _sequence_at,
     **{(domain, op): _same_shape for domain in QONNX for op in ("Quant", "IntQuant", "BipolarQuant")},
 }
 
