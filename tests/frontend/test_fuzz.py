@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -15,12 +16,14 @@ from pathlib import Path
 import onnx
 import pytest
 from forms import FORMS, lm
+from general_model import general_model
 from mutations import mutated
 from sequences import SEQUENCES, STACKED
 from test_gru import gru
 from tritloom.errors import InputError
 from tritloom.frontend import import_onnx
 
+EXPORTED = Path(__file__).resolve().parents[1] / "fixtures" / "exporters" / "models.zip"
 SAMPLE, ALL, SHARDS = 170, 5000, 10
 LONGEST = 10.0
 """Seconds that one import may take."""
@@ -31,6 +34,8 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     **{f"{form}, by row": partial(lm, form, True) for form in FORMS},
     **{form: lambda build=build: build().model() for form, build in (STACKED | SEQUENCES).items()},
     "GRU": lambda: gru().model(),
+    "general": lambda: general_model().model(),
+    "unoptimised": lambda: onnx.load_from_string(zipfile.ZipFile(EXPORTED).read("residue.dynamo20.onnx")),
 }
 
 
