@@ -19,6 +19,7 @@ from .ops import (
     WindowOp,
     channels_of,
 )
+from .top_k import TopKOp
 from .types import StreamType, stream_element, stream_of
 
 Flow = Dialect(
@@ -37,6 +38,7 @@ Flow = Dialect(
         RequantizeOp,
         AddOp,
         ConcatOp,
+        TopKOp,
     ],
     [StreamType],
 )
@@ -57,6 +59,7 @@ __all__ = [
     "Stage",
     "StoreOp",
     "StreamType",
+    "TopKOp",
     "VvauOp",
     "WindowOp",
     "channels_of",

@@ -36,9 +36,20 @@ from .layers import (
 )
 from .net import NetOp, PortAttr
 from .quantisers import Form, FormAttr, QuantizeOp, RequantizeOp, ScoresOp, steps
+from .ranking import (
+    Activation,
+    ActivationAttr,
+    ActivationOp,
+    ScoresAtOp,
+    TakeOp,
+    TopKOp,
+    UnpairOp,
+    check_ranking,
+    ranking,
+)
 from .spatial import ConcatOp, Conv2dOp, DenseOp, Pooling, PoolingAttr, PoolOp, SumOp, Window
 from .structure import ModelOp, ReturnOp
-from .symbols import StepsOp, TableOp, VectorOp, WeightOp, symbol, weight
+from .symbols import RankingOp, StepsOp, TableOp, VectorOp, WeightOp, symbol, weight
 from .types import Serial, StateType, codes_type, length_of, vector_type
 
 Tern = Dialect(
@@ -74,15 +85,24 @@ Tern = Dialect(
         PoolOp,
         SumOp,
         ConcatOp,
+        RankingOp,
+        TopKOp,
+        UnpairOp,
+        ScoresAtOp,
+        TakeOp,
+        ActivationOp,
         *BINARY.values(),
         *UNARY.values(),
     ],
-    [StateType, PortAttr, FormAttr, PoolingAttr],
+    [StateType, PortAttr, FormAttr, PoolingAttr, ActivationAttr],
 )
 
 __all__ = [
     "BINARY",
     "UNARY",
+    "Activation",
+    "ActivationAttr",
+    "ActivationOp",
     "AddOp",
     "BinaryOp",
     "ConcatOp",
@@ -110,12 +130,14 @@ __all__ = [
     "PortAttr",
     "QuantizeAbsmaxOp",
     "QuantizeOp",
+    "RankingOp",
     "ReadStateOp",
     "RecurrenceOp",
     "ReluOp",
     "RequantizeOp",
     "ReturnOp",
     "RmsNormOp",
+    "ScoresAtOp",
     "ScoresOp",
     "Serial",
     "SigmoidOp",
@@ -128,12 +150,16 @@ __all__ = [
     "SumOp",
     "SwigluOp",
     "TableOp",
+    "TakeOp",
     "Tern",
+    "TopKOp",
     "UnaryOp",
+    "UnpairOp",
     "VectorOp",
     "WeightOp",
     "Window",
     "WriteStateOp",
+    "check_ranking",
     "codes_type",
     "element_of",
     "integer_for",
@@ -142,6 +168,7 @@ __all__ = [
     "is_signed",
     "length_of",
     "range_of",
+    "ranking",
     "shape_of",
     "steps",
     "symbol",
