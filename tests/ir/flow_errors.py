@@ -12,7 +12,8 @@ SYMBOLS = (
     'tern.weight "dense" {rows = 4 : i64, cols = 18 : i64, scale = 1.0 : f32, hash = "h"}\n'
     'tern.weight "depthwise" {rows = 2 : i64, cols = 9 : i64, scale = 1.0 : f32, hash = "h"}\n'
     'tern.vector "four" {length = 4 : i64}\n'
-    'tern.ranking "pair" {channels = 2 : i64, bits = 9 : i64, multiplier_bits = 0 : i64, hash = "h"}\n'
+    'tern.ranking "pair" {multipliers = 1 : i64, biases = 2 : i64, bits = 9 : i64, multiplier_bits = 0 : i64,'
+    ' hash = "h"}\n'
 )
 LOAD = "%l = flow.load %x {beat_bits = 64 : i64} : tensor<4x4x2xf32> -> F1\n"
 CODES = LOAD + "%q = flow.quantize %l @input : F1 -> I1\n"

@@ -24,7 +24,8 @@ SYMBOLS = (
     + steps("two", 1, 2, 0, 3)
     + steps("two.sum", 1, 1, 0, 3, ", sum_of = @two")
     + 'tern.vector "scale" {length = 3 : i64}\ntern.vector "offset" {length = 3 : i64}\n'
-    + f'tern.ranking "order" {{channels = 3 : i64, bits = 12 : i64, multiplier_bits = 0 : i64, {_HASH}}}\n'
+    + 'tern.ranking "order" {multipliers = 1 : i64, biases = 3 : i64, bits = 12 : i64, multiplier_bits = 0 : i64,'
+    + f" {_HASH}}}\n"
 )
 WINDOW = (
     "kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64],"

@@ -137,9 +137,12 @@ NET_ERRORS: dict[str, list[tuple[str, str]]] = {
          "tern.concat: operands and result differ in element type"),
     ],
     "tern.ranking": [
-        (net_text(symbols='tern.ranking "s" {channels = 1 : i64, bits = 0 : i64, multiplier_bits = 0 : i64,'
-                          ' hash = ""}\n'),
-         "ranking @s: channels and bits must be positive"),
+        (net_text(symbols='tern.ranking "s" {multipliers = 1 : i64, biases = 1 : i64, bits = 0 : i64,'
+                          ' multiplier_bits = 0 : i64, hash = ""}\n'),
+         "ranking @s: multipliers, biases and bits must be positive"),
+        (net_text(symbols='tern.ranking "s" {multipliers = 3 : i64, biases = 2 : i64, bits = 9 : i64,'
+                          ' multiplier_bits = 0 : i64, hash = ""}\n'),
+         "ranking @s: 3 multipliers and 2 biases"),
     ],
     "tern.top_k": [
         (cut(D + TOP_K.replace("@order", "@one")), "tern.top_k: @one is no ranking"),

@@ -62,7 +62,7 @@ def test_one_scale_needs_no_multiplier() -> None:
     assert (found.multiplier.tolist(), found.multiplier_bits) == ([2], 0)
     assert found.bias.tolist() == [2, 5, 0, 8]  # 0, 1 1/3, -1 and 3, from -1 on: floor * 2 + rank
     plain = made([scale], [Fraction(5)])
-    assert (plain.multiplier.tolist(), plain.bias.tolist(), plain.channels) == ([1], [0], 1)
+    assert (plain.multiplier.tolist(), plain.bias.tolist()) == ([1], [0])
     negated = made([-scale], [Fraction(5)])
     assert (negated.multiplier.tolist(), negated.multiplier_bits) == ([-1], 0)
 

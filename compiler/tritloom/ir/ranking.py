@@ -42,11 +42,6 @@ class Ranking:
     """Whether the keys order sums as the rational scores do; otherwise their scales were rounded."""
 
     @property
-    def channels(self) -> int:
-        """1 where all channels are alike."""
-        return max(len(self.multiplier), len(self.bias))
-
-    @property
     def multiplier_bits(self) -> int:
         """Bits of the widest multiplier, with its sign; 0 where all are the same power of two, or its negative."""
         first = abs(int(self.multiplier[0]))

@@ -13,12 +13,11 @@ from .ops import (
     QuantizeOp,
     RequantizeOp,
     ResizeOp,
-    Stage,
     StoreOp,
     VvauOp,
     WindowOp,
-    channels_of,
 )
+from .stage import Stage, channels_of
 from .top_k import TopKOp
 from .types import StreamType, stream_element, stream_of
 

@@ -18,7 +18,7 @@ from ..mlir import (
 )
 from ..tern import TopKOp as TopKLayer
 from ..tern import check_ranking, element_of, integer_for, range_of, shape_of, tensor_of
-from .ops import Stage, channels_of
+from .stage import Stage, channels_of, lanes_divide_channels
 from .types import StreamType, stream_element, stream_of
 
 
@@ -71,8 +71,7 @@ class TopKOp(Stage):
     def verify_(self) -> None:
         source, result = stream_of(self.operand), stream_of(self.result)
         check_ranking(self, self.ranking, self.channels)
-        if self.channels % source.lanes.data:
-            raise VerifyException(f"flow.top_k: {source.lanes.data} lanes do not divide {self.channels} channels")
+        lanes_divide_channels(self, self.operand)
         if not 1 <= self.k.value.data <= self.channels:
             raise VerifyException(f"flow.top_k: {self.k.value.data} of {self.channels} channels")
         if result.shape != (*source.shape[:-1], self.kept) or result.lanes.data != self.kept:

@@ -43,11 +43,9 @@ def ranking(op: Operation, reference: SymbolRefAttr) -> RankingOp:
 
 def check_ranking(op: Operation, reference: SymbolRefAttr, channels: int) -> None:
     """Verify that `reference` names a ranking of so many channels, or one for all."""
-    found = ranking(op, reference).channels.value.data
-    if found not in (1, channels):
-        raise VerifyException(
-            f"{op.name}: @{reference.root_reference.data} has {found} channels, the operand {channels}"
-        )
+    found = ranking(op, reference)
+    if (count := max(found.multipliers.value.data, found.biases.value.data)) not in (1, channels):
+        raise VerifyException(f"{op.name}: @{found.sym_name.data} has {count} channels, the operand {channels}")
 
 
 @irdl_op_definition

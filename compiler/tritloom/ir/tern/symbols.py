@@ -211,13 +211,14 @@ class StepsOp(IRDLOperation):
 class RankingOp(IRDLOperation):
     """Name of the keys that order sums as their scores are ordered (`ir.ranking`).
 
-    `channels` is 1 where all channels are alike; `bits` are those of a key, `multiplier_bits` those of the widest
-    multiplier, 0 where none is needed; `hash` is the digest of the tables.
+    `multipliers` and `biases` are 1 where all channels have the same; `bits` are those of a key, `multiplier_bits`
+    those of the widest multiplier, 0 where shifts do; `hash` is the digest of the tables.
     """
 
     name = "tern.ranking"
     sym_name = prop_def(StringAttr)
-    channels = prop_def(IntegerAttr)
+    multipliers = prop_def(IntegerAttr)
+    biases = prop_def(IntegerAttr)
     bits = prop_def(IntegerAttr)
     multiplier_bits = prop_def(IntegerAttr)
     hash = prop_def(StringAttr)
@@ -226,8 +227,8 @@ class RankingOp(IRDLOperation):
     assembly_format = "$sym_name attr-dict"
     traits = traits_def(SymbolOpInterface())
 
-    def __init__(self, name: str, channels: int, bits: int, multiplier_bits: int, digest: str) -> None:
-        numbers = {"channels": channels, "bits": bits, "multiplier_bits": multiplier_bits}
+    def __init__(self, name: str, multipliers: int, biases: int, bits: int, multiplier_bits: int, digest: str) -> None:
+        numbers = {"multipliers": multipliers, "biases": biases, "bits": bits, "multiplier_bits": multiplier_bits}
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
@@ -237,8 +238,11 @@ class RankingOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        if min(self.channels.value.data, self.bits.value.data) < 1 or self.multiplier_bits.value.data < 0:
-            raise VerifyException(f"ranking @{self.sym_name.data}: channels and bits must be positive")
+        counts = (self.multipliers.value.data, self.biases.value.data)
+        if min(*counts, self.bits.value.data) < 1 or self.multiplier_bits.value.data < 0:
+            raise VerifyException(f"ranking @{self.sym_name.data}: multipliers, biases and bits must be positive")
+        if 1 not in counts and counts[0] != counts[1]:
+            raise VerifyException(f"ranking @{self.sym_name.data}: {counts[0]} multipliers and {counts[1]} biases")
 
 
 def _references(symbols: ArrayAttr[Attribute] | None) -> list[SymbolRefAttr]:
