@@ -41,6 +41,7 @@ from xdsl.ir import (
     SpacedOpaqueSyntaxAttribute,
     SSAValue,
     TypeAttribute,
+    Use,
 )
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -129,6 +130,7 @@ __all__ = [
     "SymbolRefAttr",
     "TensorType",
     "TypeAttribute",
+    "Use",
     "VerifyException",
     "base",
     "f16",

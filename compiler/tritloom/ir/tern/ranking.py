@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..mlir import (
+    Attribute,
     EnumAttribute,
     IntegerAttr,
     IRDLOperation,
@@ -15,7 +16,6 @@ from ..mlir import (
     SSAValue,
     StrEnum,
     SymbolRefAttr,
-    TensorType,
     VerifyException,
     f32,
     i64,
@@ -116,7 +116,7 @@ class UnpairOp(IRDLOperation):
     assembly_format: ClassVar[str] = "$operand attr-dict `:` type($operand) `->` type($indices) `,` type($sums)"
     traits = traits_def(Pure())
 
-    def __init__(self, operand: SSAValue, indices: TensorType, sums: TensorType) -> None:
+    def __init__(self, operand: SSAValue, indices: Attribute, sums: Attribute) -> None:
         super().__init__(operands=[operand], result_types=[indices, sums])
 
     def verify_(self) -> None:
