@@ -66,7 +66,7 @@ def input_bytes(net: tern.NetOp) -> int:
 
 
 def output_bytes(net: tern.NetOp) -> int:
-    """Bytes of a frame in the output buffer, in whole beats: int32 sums."""
+    """Bytes of a frame in the output buffer, in whole beats: int32 sums, or what a ranking keeps of them."""
     (store,) = (op for op in net.body.block.ops if isinstance(op, flow.StoreOp))
     return _whole_beats(stream_of(store.operand).elements * _SUMS_BYTES, store)
 

@@ -32,8 +32,10 @@ KEY_BITS: Final = 62
 
 @dataclass(frozen=True)
 class Ranking:
-    """Keys of sums: int64 `multiplier` and `bias`, each of every channel or one for all."""
+    """Keys of sums: int64 `multiplier` and `bias`, each of every channel or one for all; and the exact scores."""
 
+    scale: Exact
+    offset: Exact
     multiplier: I64
     bias: I64
     bits: int
@@ -83,7 +85,7 @@ def ranking(scales: Sequence[Fraction], offset: Sequence[Fraction], low: int, hi
     bits = 1 + max((~least).bit_length() if least < 0 else least.bit_length(), most.bit_length())
     if bits > KEY_BITS:
         return None
-    return Ranking(_table(multipliers), _table(bias), bits, exact)
+    return Ranking(tuple(scales), tuple(offset), _table(multipliers), _table(bias), bits, exact)
 
 
 def _unit(scales: Sequence[Fraction]) -> tuple[Fraction, bool]:
