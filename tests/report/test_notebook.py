@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from runtime.conftest import bundle, emulation, shared_cache  # noqa: F401
 from runtime.fake_net import write_net
+from support.classifiers import arg_max, samples, save
+from tritloom.api import compile_model
 from tritloom.report.notebook import notebook
 from tritloom.report.render import render_notebook
 from tritloom.runtime.sensors import Sensor
@@ -67,7 +71,7 @@ def test_it_is_a_notebook(language_model: bool) -> None:
     assert cells[0]["source"][0] == "# fake on Some Board\n"
     code = "".join(line for cell in cells if cell["cell_type"] == "code" for line in cell["source"])
     imported = {line.split()[1].partition(".")[0] for line in code.splitlines() if line.startswith(("import", "from"))}
-    assert imported <= {"time", "numpy", "tritloom"}  # all that a board has; matplotlib is tried for
+    assert imported <= {"pathlib", "time", "numpy", "tritloom"}  # all that a board has; matplotlib is tried for
 
 
 def test_it_runs_a_language_model(
@@ -134,9 +138,107 @@ def test_it_runs_a_feed_forward_net(
         names = execute(rendered(False))
     out = capsys.readouterr().out
     assert "fake-net on kv260, simulated on the emulated device\n" in out
-    assert "scores float32 (1, 2, 3)\n" in out
+    assert "scores float32 (16, 2, 3)\n" in out  # random frames; of a class for each of two places nothing is shown
     assert len(names["milliseconds"]) == 40
     assert "Throughput (simulated on the emulated device): frames/s by frames\n" in out
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits MLP that ends in ArgMax, its samples beside the model."""
+    folder = tmp_path_factory.mktemp("classifier")
+    compile_model(save(arg_max, folder), "pynq-z2", folder / "bundle")
+    return folder / "bundle"
+
+
+def of_bundle(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "notebook.ipynb").read_text(encoding="utf-8")))
+
+
+def test_it_names_the_classes_of_samples(
+    classifier: Path,
+    emulation: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images, labels = samples()
+    with inside(classifier, monkeypatch):
+        names = execute(of_bundle(classifier))
+    assert np.array_equal(names["frames"], images[:64])
+    assert np.array_equal(names["labels"], labels[:64])
+    wrong = np.flatnonzero(names["found"] != labels[:64])
+    out = capsys.readouterr().out
+    assert f"{1 - len(wrong) / 64:.1%} of 64 held-out samples are right\n" in out
+    assert f"\n0: class {labels[0]}\n1: class {labels[1]}\n" in out
+    assert len(re.findall(r"^\d+: class \d", out, re.MULTILINE)) == 32
+    assert len(re.findall(r"^\d+: class \d, is \d$", out, re.MULTILINE)) == np.count_nonzero(wrong < 32)
+
+
+def test_it_shows_the_images_where_matplotlib_is(
+    classifier: Path,
+    emulation: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = samples()
+    shown: list[np.ndarray[Any, Any]] = []
+    titles: list[str] = []
+
+    class Axes:
+        def axis(self, which: str) -> None:
+            assert which == "off"
+
+        def imshow(self, picture: np.ndarray[Any, Any], cmap: str) -> None:
+            shown.append(picture)
+
+        def set_title(self, title: str, fontsize: int) -> None:
+            titles.append(title)
+
+        def nothing(self, *_: Any, **__: Any) -> None:
+            """What the other plots call."""
+
+        plot = set = grid = nothing
+
+    def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[None, Any]:
+        grid = np.array([Axes() for _ in range(rows * columns)], object).reshape(rows, columns)
+        return None, grid if rows > 1 else grid[0, 0]
+
+    pyplot: Any = ModuleType("matplotlib.pyplot")
+    pyplot.subplots, pyplot.show = subplots, lambda: None
+    package: Any = ModuleType("matplotlib")
+    package.pyplot = pyplot
+    with inside(classifier, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", package)
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
+        execute(of_bundle(classifier))
+    assert len(shown) == len(titles) == 32
+    for picture, image in zip(shown, images, strict=False):
+        np.testing.assert_allclose(picture, image.reshape(8, 8) / image.max(), atol=1e-6)
+    assert titles[0] == f"0: class {labels[0]}"
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((64,), (8, 8)),
+        ((60,), None),
+        ((12, 32), (12, 32)),
+        ((1, 28, 28), (28, 28)),
+        ((28, 28, 1), (28, 28)),
+        ((3, 9, 7), (9, 7, 3)),
+        ((9, 7, 3), (9, 7, 3)),
+        ((5, 9, 7), None),
+    ],
+)
+def test_which_frames_are_pictures(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> None:
+    cell = next(cell for cell in rendered(False)["cells"] if "def picture(frame):" in "".join(cell["source"]))
+    names: dict[str, Any] = {"np": np, "plt": None}
+    exec("".join(cell["source"]), names)
+    found = names["picture"](np.arange(np.prod(shape), dtype=np.uint8).reshape(shape))
+    assert (found if wanted is None else found.shape) == wanted
+    if found is not None:
+        assert (found.min(), found.max()) == (0, 1)
+    assert names["classes"]([np.float32([[1, 3, 2]])]).tolist() == [1]
+    assert names["classes"]([np.float32([[1, 3, 2]]), np.array([[2, 1]])]).tolist() == [2]
 
 
 def test_cells_from_a_script() -> None:

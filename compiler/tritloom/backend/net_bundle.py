@@ -14,6 +14,7 @@ from ..ir.mlir import ModuleOp, SSAValue, TensorType, f32
 from ..ir.numerics import NUMERICS_VERSION
 from ..ir.store import WeightStore
 from ..runtime.kernel_manifest import NET_VLNV, canonical_hash, net_arguments
+from ..runtime.net_manifest import NetPort
 from ..targets import BOARD_FILE, Target, board_toml
 from .connect import plain_kernel
 from .flow_design import FlowDesign
@@ -57,6 +58,12 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
     )
 
 
+def input_port(net: tern.NetOp) -> NetPort:
+    """The input as the runtime knows it."""
+    port = net.input_ports[0]
+    return NetPort(port.tensor.data, _dtype(net.body.block.args[0]), tuple(port.dimensions), tuple(port.order))
+
+
 def _dtype(value: SSAValue) -> str:
     element = value.type.element_type if isinstance(value.type, TensorType) else None
     if element == f32:
@@ -97,7 +104,7 @@ def compose_net_bundle(
     target: Target,
     model: Path,
     found: NetEstimate,
-    documents: Mapping[str, str],
+    documents: Mapping[str, str | bytes],
     dumps: Mapping[str, str],
 ) -> BuildPlan:
     """Every file of a bundle.
@@ -109,7 +116,7 @@ def compose_net_bundle(
         target: the board.
         model: the ONNX file.
         found: the estimate that the manifest quotes.
-        documents: further text files by path: README and report.
+        documents: further files by path: README, report, samples.
         dumps: IR text after each pass, by file name.
     """
     plan = BuildPlan()

@@ -41,6 +41,22 @@ def port_fields(port: tern.PortAttr, dtype: str) -> Document:
     return {"name": port.tensor.data, "dtype": dtype, "shape": port.dimensions, "axes": port.order}
 
 
+def output_texts(module: ModuleOp, store: WeightStore, net: tern.NetOp) -> list[str]:
+    """Every output in words: its name, its type, and what it is."""
+    kept = stored_fields(net)["kept"]
+    fields = output_fields(module, store, net)
+    return [f"{output['name']} ({output['dtype']}, {_in_words(output, kept)})" for output in fields]
+
+
+def _in_words(output: Document, kept: Document | None) -> str:
+    function = output.get("function")
+    if output["value"] == "scores":
+        return f"{function} of the scores" if function else "the scores"
+    what = "indices" if output["value"] == "indices" else function or "scores"
+    by, ranked = ("by the host", output["rank"]) if kept is None else ("on the fabric", kept)
+    return f"{what} of the best {ranked['k']}, ranked {by}"
+
+
 def _made(module: ModuleOp, store: WeightStore, value: SSAValue) -> Document:
     """A value behind the store: what it is, of which scores, ranked by whom."""
     op, made = value.owner, Document()

@@ -21,10 +21,11 @@ from ..ir.mlir import ModuleOp, VerifyException
 from ..ir.store import UnknownSymbol
 from ..ir.text import IrSyntaxError, parse_ir
 from ..runtime.net_manifest import NetProgram
+from ..samples import Samples
 from .net_adders import read_adders
 from .net_codes import CodeCheck, LayerCodes
 from .net_device import check_cycles, check_net_device
-from .net_frames import Frames, frames_for, products_a_frame
+from .net_frames import frames_for, products_a_frame
 from .net_kernel import KernelStage, check_requantisers, check_weights_text
 from .net_outputs import Outputs, output_checks, ranked_tensors
 from .net_ranking import check_rankings
@@ -110,7 +111,7 @@ def verify_net(
 
 
 def _checks(
-    subject: Subject, program: NetProgram, imported: Imported, fed: Frames, after_each_pass: bool
+    subject: Subject, program: NetProgram, imported: Imported, fed: Samples, after_each_pass: bool
 ) -> list[Check]:
     wanted, checks = _against_reference(subject, program, imported, fed)
     try:
@@ -138,7 +139,7 @@ def _checks(
 
 
 def _against_reference(
-    subject: Subject, program: NetProgram, imported: Imported, fed: Frames
+    subject: Subject, program: NetProgram, imported: Imported, fed: Samples
 ) -> tuple[Outputs, list[Check]]:
     """Our outputs of all frames, and the checks against the reference."""
     net = _Net(subject, program, imported, [("import", imported.module)])
