@@ -71,6 +71,8 @@ def test_scales_by_channel_that_have_a_common_measure() -> None:
     found = made([Fraction(3, 8), Fraction(1, 4)], [Fraction(0)])
     assert found.exact
     assert (found.multiplier.tolist(), found.multiplier_bits) == ([3, 2], 3)
+    found = made([Fraction(3, 8), Fraction(1, 4)], [Fraction(0), Fraction(1, 9)])
+    assert (found.multiplier.tolist(), found.multiplier_bits) == ([6, 4], 3)
 
 
 @settings(deadline=None)

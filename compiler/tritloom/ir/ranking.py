@@ -45,10 +45,10 @@ class Ranking:
 
     @property
     def multiplier_bits(self) -> int:
-        """Bits of the widest multiplier, with its sign; 0 where all are the same power of two, or its negative."""
-        first = abs(int(self.multiplier[0]))
-        shifts = len(self.multiplier) == 1 and first & (first - 1) == 0
-        return 0 if shifts else 1 + int(np.abs(self.multiplier).max()).bit_length()
+        """Bits of the widest multiplier, with its sign, without the zeros that all end in; 0 where one shift does."""
+        common = math.gcd(*map(int, self.multiplier))
+        widest = int(np.abs(self.multiplier).max()) // max(1, common & -common)
+        return 0 if len(self.multiplier) == 1 and widest <= 1 else 1 + widest.bit_length()
 
     @cached_property
     def digest(self) -> str:
@@ -91,13 +91,21 @@ def ranking(scales: Sequence[Fraction], offset: Sequence[Fraction], low: int, hi
 def _unit(scales: Sequence[Fraction]) -> tuple[Fraction, bool]:
     """What scales are counted in: the largest number that all are multiples of, or, where that is too small beside
     the smallest scale, a part of this one; and whether it is the former."""
-    sizes = [abs(scale) for scale in scales if scale]
+    sizes = {abs(scale) for scale in scales if scale}
     if not sizes:
         return Fraction(1), True
-    denominator = math.lcm(*(size.denominator for size in sizes))
-    common = Fraction(math.gcd(*(int(size * denominator) for size in sizes)), denominator)
-    finest = min(sizes) / FINEST
-    return max(common, finest), common >= finest
+    common, finest = min(sizes), min(sizes) / FINEST
+    for size in sizes:
+        common = _common_measure(common, size)
+        if common < finest:
+            return finest, False
+    return common, True
+
+
+def _common_measure(a: Fraction, b: Fraction) -> Fraction:
+    """The largest number that both are multiples of."""
+    numerator = math.gcd(a.numerator * b.denominator, b.numerator * a.denominator)
+    return Fraction(numerator, a.denominator * b.denominator)
 
 
 def _constants(places: Sequence[Fraction]) -> tuple[list[int], int]:
