@@ -87,6 +87,12 @@ def _(g: Graph) -> str:
     return g.add("Conv", image(g), floats(3, 2, 3, 3), dilations=[4, 4])
 
 
+@case("MaxPool", "its kernel [2, 2], strides [0, 1], dilations [1, 1] or pads [0, 0, 0, 0] are not supported")
+def _(g: Graph) -> str:
+    x = g.add("Quant", image(g), np.float32(0.1), np.float32(0), np.float32(4), domain=QONNX)
+    return g.add("MaxPool", x, kernel_shape=[2, 2], strides=[0, 1])
+
+
 @case("Conv", "its activations have a scale for each channel")
 def _(g: Graph) -> str:
     return g.add("Conv", g.add("Mul", image(g), np.float32([[[1]], [[2]]])), floats(3, 2, 3, 3))
