@@ -237,6 +237,21 @@ def _(g: Graph) -> str:
     return g.add("ArgMax", scored(g))
 
 
+@case("ArgMax", "its axis 9 is not that of the channels", 2, TensorProto.INT64)
+def _(g: Graph) -> str:
+    """Behind an operator that hides its rank from ONNX."""
+    scores = g.add("Quant", scored(g), np.float32(0.1), np.float32(0), np.float32(8), domain=QONNX)
+    return g.add("ArgMax", scores, axis=9)
+
+
+@case("Softmax", "as an output: its scale or offset is beyond float32", 2)
+def _(g: Graph) -> str:
+    y = scored(g)
+    for _ in range(2):
+        y = g.add("Mul", y, np.float32(1e38))
+    return g.add("Softmax", y)
+
+
 @case("ArgMax", "its axis 2 is not that of the channels", 4, TensorProto.INT64)
 def _(g: Graph) -> str:
     return g.add("ArgMax", g.add("Conv", image(g), floats(3, 2, 3, 3)), axis=2)

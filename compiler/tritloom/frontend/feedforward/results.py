@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Final
 
@@ -23,6 +24,7 @@ from .rows import Row, negated, spread
 
 EXACT_BITS: Final = 25
 """Of sums that float32 holds."""
+_LARGEST: Final = Fraction(float(np.finfo(np.float32).max))
 _FLATTENED: Final = 13
 """The opset before which Softmax normalises over all axes from its own on."""
 _CURVES: Final = frozenset({"Sigmoid", "Tanh", "LeakyRelu", "PRelu"})
@@ -33,11 +35,13 @@ def score_vectors(net: Net, form: Form, name: str) -> tuple[str, str]:
     """Symbols of the scale and the offset of scores.
 
     Raises:
-        Refused: the sums are no exact float32 numbers.
+        Refused: the sums are no exact float32 numbers, or a scale or offset is out of float32's range.
     """
     tensor, scale = form.terms[0]
     if (bits := tensor.element.width.data) > EXACT_BITS:
         raise Refused(f"its sums have {bits} bits", f"scores are exact up to {EXACT_BITS} bits: add a quantiser")
+    if max(map(abs, (*scale, *form.offset))) > _LARGEST:
+        raise Refused("its scale or offset is beyond float32", "leave out the factors, or write them smaller")
 
     def vector(what: str, row: Row) -> str:
         return net.builder.vector(f"{name}.{what}", np.array(list(map(float, spread(row, form.channels))), np.float32))
@@ -184,11 +188,12 @@ def _vectors(index: Index, channels: int, axis: int) -> tuple[int, Index]:
     Raises:
         Refused: it is another axis.
     """
-    axis %= index.ndim + 1
-    moved = np.moveaxis(index, axis - 1, -1) if axis else index[..., np.newaxis]
-    first = moved[..., :1]
-    if axis and moved.shape[-1] == channels and np.array_equal(moved, first + np.arange(channels)):
-        return axis - 1, first[..., 0] // channels
+    axis += index.ndim + 1 if axis < 0 else 0
+    if 1 <= axis <= index.ndim:
+        moved = np.moveaxis(index, axis - 1, -1)
+        first = moved[..., :1]
+        if moved.shape[-1] == channels and np.array_equal(moved, first + np.arange(channels)):
+            return axis - 1, first[..., 0] // channels
     raise Refused(
         f"its axis {axis} is not that of the channels", "go over the classes: axis 1 of [N, C] or of [N, C, H, W]"
     )
