@@ -216,6 +216,36 @@ def test_it_shows_the_images_where_matplotlib_is(
     assert titles[0] == f"0: class {labels[0]}"
 
 
+def functions(session: Any) -> dict[str, Any]:
+    """What the notebook defines to show samples."""
+    cell = next(cell for cell in rendered(False)["cells"] if "def picture(frame):" in "".join(cell["source"]))
+    names: dict[str, Any] = {"np": np, "plt": None, "session": session}
+    exec("".join(cell["source"]), names)
+    return names
+
+
+SCORES, BEST = np.float32([[1, 3, 2], [5, 4, 4]]), np.array([[2, 1], [0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "vectors", "wanted"),
+    [
+        ({"scores": SCORES}, 1, [1, 0]),
+        ({"scores": SCORES.astype(np.int32)}, 1, [1, 0]),
+        ({"scores": SCORES, "indices": BEST}, 1, [2, 0]),
+        ({"values": SCORES, "indices": BEST[:, 0]}, 1, [2, 0]),
+        ({"values": SCORES}, 1, None),
+        ({"scores": SCORES[:, :1]}, 1, None),
+        ({"indices": BEST}, 2, None),
+    ],
+)
+def test_what_a_frame_is_taken_for(outputs: dict[str, Any], vectors: int, wanted: list[int] | None) -> None:
+    made = [SimpleNamespace(value=value) for value in outputs]
+    names = functions(SimpleNamespace(program=SimpleNamespace(outputs=made, vectors=vectors)))
+    found = names["classes"](list(outputs.values()))
+    assert (found if found is None else found.tolist()) == wanted
+
+
 @pytest.mark.parametrize(
     ("shape", "wanted"),
     [
@@ -230,15 +260,16 @@ def test_it_shows_the_images_where_matplotlib_is(
     ],
 )
 def test_which_frames_are_pictures(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> None:
-    cell = next(cell for cell in rendered(False)["cells"] if "def picture(frame):" in "".join(cell["source"]))
-    names: dict[str, Any] = {"np": np, "plt": None}
-    exec("".join(cell["source"]), names)
+    names = functions(None)
     found = names["picture"](np.arange(np.prod(shape), dtype=np.uint8).reshape(shape))
     assert (found if wanted is None else found.shape) == wanted
     if found is not None:
         assert (found.min(), found.max()) == (0, 1)
-    assert names["classes"]([np.float32([[1, 3, 2]])]).tolist() == [1]
-    assert names["classes"]([np.float32([[1, 3, 2]]), np.array([[2, 1]])]).tolist() == [2]
+
+
+def test_pixels_of_both_signs() -> None:
+    found = functions(None)["picture"](np.int8([[-128, 0], [0, 127]]))
+    np.testing.assert_allclose(found, [[0, 128 / 255], [128 / 255, 1]], rtol=1e-6)
 
 
 def test_cells_from_a_script() -> None:
