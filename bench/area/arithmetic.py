@@ -214,6 +214,31 @@ def pool(kind: str, bits: int, parallel: int, window: int) -> Case:
     return Case("pool", shown, Design("pool", parameters, {}), trace)
 
 
+def top_k(key: int, data: int, count: int, lanes: int = 1, both: bool = False) -> Case:
+    """The list alone: keys come in."""
+    words = 2 * -(-count // lanes) + 2  # of a vector
+
+    def trace() -> Trace:
+        rng = np.random.default_rng(key * count)
+        keys = np.array(integers(rng, key, signed=True, count=CYCLES * lanes)).reshape(CYCLES, lanes)
+        keys[::3] = rng.integers(-2, 3, keys[::3].shape)  # equal ones
+        keys[keys == -(1 << key - 1)] += 1  # the list is empty below them
+        held = rng.integers(0, 1 << data, (CYCLES, lanes))
+        results: list[int | None] = []
+        for t in range(CYCLES):
+            begin = t - t % words
+            vector = list(zip(keys[begin : t + 1].reshape(-1), held[begin : t + 1].reshape(-1), strict=True))
+            best = [value for _, value in sorted(vector, key=lambda pair: -pair[0])[:count]]
+            results.append(pack(np.array([best]), data)[0] if len(best) == count else None)
+        inputs = {"valid": Port(1, [1] * CYCLES), "first": Port(1, [int(t % words == 0) for t in range(CYCLES)])}
+        inputs |= {"keys": Port(lanes * key, pack(keys, key)), "data": Port(lanes * data, pack(held, data))}
+        latency = 1 if lanes == 1 else 2
+        return Trace(inputs, {"best": Port(count * data, [None] * latency + results[:-latency])})
+
+    design = Design("top_k", {"KEY": key, "DATA": data, "K": count, "LANES": lanes}, {})
+    return Case("top k", {"key": key, "data": data, "k": count, "lanes": lanes}, design, trace, both)
+
+
 def _ordered(x: np.float32) -> int:
     """A float's bits as an integer that grows with it."""
     (bits,) = struct.unpack("<i", struct.pack("<f", x))
@@ -333,3 +358,8 @@ def cases() -> Iterator[Case]:
     for kind in ("max", "average"):
         for bits in (4, 8):
             yield pool(kind, bits, 8, 4)
+    for key, data in ((16, 4), (16, 16), (24, 24)):
+        for count in (1, 5):
+            yield top_k(key, data, count, both=(key, data, count) == (16, 16, 5))
+    for count, lanes in ((2, 1), (10, 1), (1, 2), (1, 4), (1, 5), (1, 10), (3, 3), (5, 2), (5, 5), (5, 10)):
+        yield top_k(16, 16, count, lanes)

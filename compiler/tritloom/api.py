@@ -16,7 +16,8 @@ from .analysis.net_estimate import NetEstimate, check_net_fits
 from .backend.bundle import Source, compose_bundle, estimate_program, listing
 from .backend.images import Images, build_images
 from .backend.manifest import kernel_manifest
-from .backend.net_bundle import compose_net_bundle, net_estimate
+from .backend.net_bundle import compose_net_bundle, input_port, net_estimate
+from .backend.net_outputs import output_texts
 from .backend.plan import BuildPlan, check_output
 from .errors import InputError, TritloomError
 from .frontend import Imported, import_onnx
@@ -37,6 +38,7 @@ from .passes import (
     run_passes,
 )
 from .report import Image, NetReportData, PassRow, ReportData, net_report_files, report_files
+from .samples import bundled, samples_beside
 from .targets import BOARD_FILE, Target, load_target
 
 __all__ = ["CompileResult", "PassObserver", "PassRecord", "compile_model", "ir_text", "lower", "optimise"]
@@ -237,7 +239,7 @@ def compile_model(
             raise InputError(
                 "a feed-forward net has a kernel of its own and no tokenizer", "Leave --overlay and --tokenizer out."
             )
-        found_net, plan = _net_bundle(imported, net, target, model, records)
+        found_net, plan = _net_bundle(imported, net, target, model, records, context.warnings)
         plan.write(output, force)
         return _result(output, imported, records, found_net, plan, found_net.contiguous_bytes, context.warnings, start)
     found = engine.kernel_of(imported.module)
@@ -276,23 +278,46 @@ def _result(
 
 
 def _net_bundle(
-    imported: Imported, net: tern.NetOp, target: Target, model: Path, records: Sequence[PassRecord]
+    imported: Imported,
+    net: tern.NetOp,
+    target: Target,
+    model: Path,
+    records: Sequence[PassRecord],
+    warnings: list[str],
 ) -> tuple[NetEstimate, BuildPlan]:
     """The estimate and the files of a lowered net."""
     found = net_estimate(net, target)
     check_net_fits(found, target)
+    outputs = output_texts(imported.module, imported.store, net)
     report = NetReportData(
         model=model.stem,
         board=target.title,
         passes=_pass_rows(records),
         estimate=found,
         input=net.input_ports[0].tensor.data,
+        outputs=[port.tensor.data for port in net.output_ports],
         version=__version__,
-        facts={"ternary weights": f"{_trits(imported.module):,}", "stages": str(len(found.stages))},
+        facts={
+            "ternary weights": f"{_trits(imported.module):,}",
+            "stages": str(len(found.stages)),
+            "outputs": ", ".join(outputs),
+        },
     )
-    documents = net_report_files(report, target)
+    documents: dict[str, str | bytes] = dict(net_report_files(report, target))
+    documents |= _samples(imported, net, model, warnings)
     plan = compose_net_bundle(imported.module, imported.store, net, target, model, found, documents, _dumps(records))
     return found, plan
+
+
+def _samples(imported: Imported, net: tern.NetOp, model: Path, warnings: list[str]) -> dict[str, bytes]:
+    """Samples beside the model, for the bundle's notebook; a file that is none is a warning."""
+    port = input_port(net)
+    try:
+        found = samples_beside(model, imported.metadata, port)
+    except InputError as error:
+        warnings.append(f"no samples for the notebook: {error.message}")
+        return {}
+    return {} if found is None else {"samples.npz": bundled(found, port)}
 
 
 def _model_of_bundle(file: Path) -> Path | None:

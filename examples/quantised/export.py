@@ -7,7 +7,7 @@
 | `<net>.float.onnx` | plain ONNX: float weights of {-s, 0, s}, quantised activations |
 | `<net>.integer.onnx` | plain ONNX: QLinearConv, ConvInteger, MatMulInteger |
 | `<net>.scores.npz` | the scores of each, `qonnx`, `qcdq`, `float`, `integer`, for the samples of heldout.npz |
-| `heldout.npz` | `x` and labels `y` of up to 1,000 held-out samples |
+| `heldout.npz` | `x` and labels `y` of up to 1,000 held-out samples; `scale` is what a byte's 1 is worth |
 
 The last two forms of a net that reads images take their bytes (uint8), the others numbers between 0 and 1.
 """
@@ -143,7 +143,8 @@ def export(
 
     x, y = data.x_held_out.numpy(), data.y_held_out.numpy()
     codes = np.rint(x / pixel).astype(np.uint8) if pixel else x
-    np.savez_compressed(args.folder / "heldout.npz", x=codes[:SAMPLES], y=y[:SAMPLES].astype(np.uint8))
+    scale = {"scale": np.float32(pixel)} if pixel else {}
+    np.savez_compressed(args.folder / "heldout.npz", x=codes[:SAMPLES], y=y[:SAMPLES].astype(np.uint8), **scale)
     scores = {}
     for form, path in paths.items():
         run, count = (run_qonnx, SAMPLES) if form == "qonnx" else (run_plain, len(x))

@@ -58,6 +58,7 @@ PREDICTED: dict[str, Callable[[Parameters], Resources]] = {
     "input quantiser, product and compare": lambda p: area.input_quantizer(p["bits"]),
     "residual add": lambda p: area.add(p["bits"], p["multiplier"], output_bits=p["bits"]),
     "pool": lambda p: area.pool(p["kind"], p["bits"], p["parallel"], p["window"]),
+    "top k": lambda p: area.top_k(p["key"], p["data"], p["k"], p["lanes"]),
     "ROM, distributed": lambda p: area.weight_memory(p["width"], p["depth"], "distributed"),
     "ROM, block": lambda p: area.weight_memory(p["width"], p["depth"], "block"),
     "FIFO, shift register": lambda p: area.fifo(p["width"], p["depth"], "srl"),

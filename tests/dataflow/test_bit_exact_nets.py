@@ -131,3 +131,44 @@ def test_a_net_as_fast_as_fits_is_hard_wired(tmp_path: Path) -> None:
         sums, counts = Emulated.build(tmp_path / flavour, design, flavour).run(frames)
         assert np.array_equal(sums[:, : wanted[0].size].reshape(wanted.shape), wanted), flavour
         assert list(counts.values()) == [work_of(stage).of(FRAMES) for stage in flow_stages(lowered)]
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("fps", [None, 20_000])
+def test_the_best_channels_of_every_pixel(fps: int | None, last: bool, tmp_path: Path) -> None:
+    """Few values, so that many keys are equal; a channel a cycle, or several."""
+    net = NetBuilder((4, 4, 2), tern.integer_type(8, signed=False), seed=6)
+    best = net.top_k(net.requantize(net.conv(net.input, 12, square(3, pad=1)), bits=4), 3, last=last, biased=not last)
+    module = net.returning(indices=best.indices, sums=net.scores(best.sums))
+    frames = net.frames(FRAMES)
+    wanted = NetInterpreter(module, net.store).run({"x": frames})
+    assert len(np.unique(wanted["indices"])) > 6
+    lower(module, net.store, fps=fps)
+    compiled = NetInterpreter(module, net.store).run({"x": frames})
+    assert all(np.array_equal(compiled[name], wanted[name]) for name in wanted)
+
+    lowered = net_of(module)
+    assert lowered is not None
+    (stage,) = (stage for stage in flow_stages(lowered) if isinstance(stage, flow.TopKOp))
+    assert (flow.stream_of(stage.operand).lanes.data > 1) == (fps is None)
+    for flavour in ("fast", "bounded"):
+        words, counts = Emulated.build(tmp_path / flavour, design_of(module, net.store), flavour).run(frames)
+        pairs = words[:, : 16 * 6].reshape(FRAMES, 4, 4, 3, 2)
+        assert np.array_equal(pairs[..., 0], wanted["indices"]), flavour
+        assert np.array_equal(pairs[..., 1], wanted["sums"]), flavour
+        if flavour == "fast":
+            assert list(counts.values()) == [work_of(stage).of(FRAMES) for stage in flow_stages(lowered)]
+
+
+def test_a_ranking_costs_the_rate_nothing() -> None:
+    """As fast as fits: what leaves the chip is less, so the whole is no slower than with all scores."""
+    cycles = []
+    for ranked in (False, True):
+        net = NetBuilder((16,), tern.integer_type(8, signed=False), seed=2)
+        sums = net.dense(net.requantize(net.dense(net.input, 12), bits=2), 10)
+        module = net.returning(label=net.top_k(sums, 1).indices) if ranked else net.finish(sums)
+        lower(module, net.store)
+        lowered = net_of(module)
+        assert lowered is not None
+        cycles.append(max(work_of(stage).frame for stage in flow_stages(lowered)))
+    assert cycles[1] <= cycles[0]

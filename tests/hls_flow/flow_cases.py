@@ -183,6 +183,25 @@ def concat(draw: Draw, name: str) -> Case:
     return _case("concat", name, traits, [(a, lanes), (b, lanes)], [(bits_of(a.low, b.low, a.high, b.high), lanes)])
 
 
+def top_k(draw: Draw, name: str) -> Case:
+    """Keys with ties: small multipliers and biases, half the time, of sums that are ends and zeros half the time."""
+    lanes, folds = draw.integer(1, 4), draw.integer(1, 4)
+    channels = lanes * folds
+    element = elements(draw, 24)
+    count, pairs = draw.integer(1, min(channels, 6)), draw.flag()
+    width = draw.one_of([1, 1, 3, 26])
+    multipliers, biases = draw.one_of([lanes, channels]), draw.one_of([lanes, channels])
+    roms = {
+        "multiplier": draw.rng.integers(-(1 << width), (1 << width) + 1, multipliers),
+        "bias": draw.rng.integers(-(1 << width), (1 << width) + 1, biases) * draw.one_of([0, 1, 1 << 9]),
+    }
+    kept = count * (2 if pairs else 1)
+    traits = {"VECTORS": draw.integer(1, 3), "CHANNELS": channels, "LANES": lanes, "K": count, "KEPT": kept}
+    traits |= {"MULTIPLIERS": multipliers, "BIASES": biases, "LAST": draw.integer(0, 1)}
+    out = bits_of(channels - 1, *((element.low, element.high) if pairs else ()))
+    return _case("top_k", name, traits, [(element, lanes)], [(out, kept)], roms)
+
+
 def fork(draw: Draw, name: str) -> Case:
     lanes, copies, element = draw.integer(1, 5), draw.integer(2, 4), elements(draw)
     traits = {"ELEMENTS": lanes * draw.integer(1, 5), "LANES": lanes, "COPIES": copies}
@@ -202,6 +221,7 @@ ALL = (
     multiply_shift2,
     add,
     concat,
+    top_k,
     fork,
 )
 

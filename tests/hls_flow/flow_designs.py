@@ -115,6 +115,16 @@ class Builder:
         traits = {"CHANNELS": channels, "LANES": before.lanes, "TAPS": taps, "VECTORS": vectors, "MAX": int(largest)}
         return self.stage("reduce", name, [source], [(element, before.lanes)], **traits)
 
+    def top_k(self, name: str, source: str, channels: int, count: int, *, pairs: bool) -> str:
+        """The best channels, by the sums and a random bias."""
+        before = self.streams[source]
+        kept = count * (1 + pairs)
+        roms = {"multiplier": np.ones(before.lanes, int), "bias": self.rng.integers(-9, 9, channels)}
+        traits = {"VECTORS": self.elements(source) // channels, "CHANNELS": channels, "LANES": before.lanes}
+        traits |= {"K": count, "KEPT": kept, "MULTIPLIERS": before.lanes, "BIASES": channels, "LAST": 0}
+        element = bits_of(channels - 1, *((before.element.low, before.element.high) if pairs else ()))
+        return self.stage("top_k", name, [source], [(element, kept)], roms, **traits)
+
     def fork(self, source: str, copies: int = 2) -> list[str]:
         before = self.streams[source]
         traits = {"ELEMENTS": self.elements(source), "LANES": before.lanes, "COPIES": copies}

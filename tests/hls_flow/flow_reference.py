@@ -96,6 +96,20 @@ def _concat(stage: Stage, a: Array, b: Array) -> list[Array]:
     return [np.concatenate(both, axis=2).reshape(a.shape[0], -1)]
 
 
+def _top_k(stage: Stage, x: Array) -> list[Array]:
+    """Each vector by itself, sorted by a tuple."""
+    t = stage.traits
+    multiplier, bias = ([int(number) for number in stage.roms[name]] for name in ("multiplier", "bias"))
+
+    def kept(vector: list[int]) -> list[int]:
+        keys = [a * multiplier[c % len(multiplier)] + bias[c % len(bias)] for c, a in enumerate(vector)]
+        order = sorted(range(len(keys)), key=lambda c: (-keys[c], -c if t["LAST"] else c))[: t["K"]]
+        return [part for c in order for part in ((c, vector[c]) if t["KEPT"] > t["K"] else (c,))]
+
+    vectors = x.reshape(x.shape[0], t["VECTORS"], t["CHANNELS"]).tolist()
+    return [np.array([[part for vector in frame for part in kept(vector)] for frame in vectors], np.int64)]
+
+
 REFERENCE: dict[str, Callable[..., list[Array]]] = {
     "resize": lambda stage, x: [x],
     "window": _window,
@@ -109,6 +123,7 @@ REFERENCE: dict[str, Callable[..., list[Array]]] = {
     "multiply_shift2": _multiply_shift2,
     "add": lambda stage, a, b: [stage.traits["FACTOR_A"] * a + stage.traits["FACTOR_B"] * b],
     "concat": _concat,
+    "top_k": _top_k,
     "fork": lambda stage, x: [x] * stage.traits["COPIES"],
 }
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from flow_designs import KEY, Element, copy, mlp, quantised, residual
+from flow_designs import KEY, Builder, Element, copy, mlp, quantised, residual
 from flow_library import TARGET, Library, folder, library, memory, write
 from flow_reference import run
 from tritloom.analysis.initiations import initiations
@@ -73,6 +73,19 @@ def test_two_kernels_in_one_program_keep_their_own_weights(bounded):
     other = library(mlp(**SMALL, seed=1), "bounded", "-O0")
     for net in (bounded, other, bounded):
         check(net, images(net.design, 2))
+
+
+@pytest.mark.parametrize(("count", "pairs", "lanes"), [(1, False, 1), (3, True, 2)])
+def test_the_best_of_a_perceptron(count, pairs, lanes):
+    """What leaves is an index, or pairs of index and sum."""
+    net = Builder("ranked", seed=4)
+    sums = net.mvau("dense", net.load(40, 2), 8, 2, 10)
+    design = net.store(net.top_k("best", net.resize(sums, lanes), 8, count, pairs=pairs))
+    assert design.output_bytes == (16 if count == 1 else 32)
+    for flavour in ("fast", "bounded"):
+        built = library(design, flavour, "-O0")
+        for frames in (1, 40):
+            check(built, images(design, frames))
 
 
 def test_residual_at_the_least_depth():

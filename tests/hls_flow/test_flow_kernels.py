@@ -24,6 +24,7 @@ SHAPES = {
     "resize": 3,
     "multiply_shift": 2,
     "multiply_shift2": 2,
+    "top_k": 6,
 }
 
 
@@ -54,7 +55,7 @@ def test_kernels_at_depth_two():
 
 
 def test_kernels_with_exact_widths():
-    drawn = cases(2, {"window": 9, "mvau": 4, "hard_wired": 8, "thresholds": 2})
+    drawn = cases(2, {"window": 9, "mvau": 4, "hard_wired": 8, "thresholds": 2, "top_k": 5})
     check_all(drawn, Probe(drawn, "exact"))
 
 
@@ -78,7 +79,7 @@ def test_fast_kernels(seed):
 @settings(MANY, max_examples=3)
 @given(seed=SEEDS)
 def test_kernels_with_amd_headers(seed, amd):
-    drawn = cases(seed, {"window": 3, "mvau": 4, "hard_wired": 8, "thresholds": 3})
+    drawn = cases(seed, {"window": 3, "mvau": 4, "hard_wired": 8, "thresholds": 3, "top_k": 4})
     check_all(drawn, Probe(drawn, "amd", amd))
 
 

@@ -48,7 +48,8 @@ def everything() -> FlowDesign:
     pool = net.reduce("pool", net.window("pool_window", total, (size, size, 2 * channels), 2, stride=2, first=1), 8, 4)
     traits = {"CHANNELS": 8, "LANES": 2, "PIXELS": 9, "MAX": 0}
     pooled = net.stage("global_reduce", "global_pool", [pool], [(Element(16, True), 2)], **traits)
-    return net.store(net.hard_wired("wired", net.resize(pooled, 8), 5))
+    wired = net.hard_wired("wired", net.resize(pooled, 8), 6)
+    return net.store(net.top_k("ranked", net.resize(wired, 2), 6, 3, pairs=True))
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +289,32 @@ def test_a_requantiser_that_is_too_wide_is_refused():
         stages = [*design.stages[:index], replace(stage, **fields), *design.stages[index + 1 :]]
         with pytest.raises(ValueError, match=f"stage 'scale': .*{message}"):
             check_design(replace(design, stages=tuple(stages)))
+
+
+def ranked(roms: dict[str, np.ndarray] | None = None, **traits: int) -> FlowDesign:
+    """A ranking with other parameters, or other tables."""
+    net = Builder("ranked")
+    design = net.store(net.top_k("best", net.load(6), 6, 2, pairs=True))
+    load, best, *rest = design.stages
+    best = replace(best, traits={**best.traits, **traits}, roms={**best.roms, **(roms or {})})
+    return replace(design, stages=(load, best, *rest))
+
+
+@pytest.mark.parametrize(
+    ("traits", "message"),
+    [
+        ({"K": 7}, "it keeps 4 elements of the best 7 of 6 channels"),
+        ({"K": 3}, "it keeps 4 elements of the best 3 of 6 channels"),
+        ({"BIASES": 4}, "CHANNELS is 6, no multiple of BIASES, which is 4"),
+        ({"MULTIPLIERS": 2}, r"table 'multiplier' has shape \(1,\), not \(2,\)"),
+        ({"CHANNELS": 600}, "code 599 is no Element"),
+        ({"roms": {"multiplier": np.array([1 << 60])}}, "keys of 69 bits, more than 63"),
+    ],
+)
+def test_a_ranking_that_contradicts_itself_is_refused(traits, message):
+    check_design(ranked())
+    with pytest.raises(ValueError, match=f"stage 'best': {message}"):
+        check_design(ranked(**traits))
 
 
 def test_a_stream_that_is_read_before_it_is_written_is_refused():

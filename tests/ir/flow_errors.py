@@ -12,6 +12,8 @@ SYMBOLS = (
     'tern.weight "dense" {rows = 4 : i64, cols = 18 : i64, scale = 1.0 : f32, hash = "h"}\n'
     'tern.weight "depthwise" {rows = 2 : i64, cols = 9 : i64, scale = 1.0 : f32, hash = "h"}\n'
     'tern.vector "four" {length = 4 : i64}\n'
+    'tern.ranking "pair" {multipliers = 1 : i64, biases = 2 : i64, bits = 9 : i64, multiplier_bits = 0 : i64,'
+    ' hash = "h"}\n'
 )
 LOAD = "%l = flow.load %x {beat_bits = 64 : i64} : tensor<4x4x2xf32> -> F1\n"
 CODES = LOAD + "%q = flow.quantize %l @input : F1 -> I1\n"
@@ -25,7 +27,11 @@ TYPES = {
     "D": "tensor<4x4x2xsi13>",
     "G": "tensor<1x1x2xui8>",
     "K": "tensor<4x4x4xsi2>",
+    "P": "tensor<4x4x2xsi9>",
+    "R": "tensor<4x4x2xsi8>",
+    "N": "tensor<4x4x1xui1>",
 }
+TOP_K = "%t = flow.top_k %q @pair {k = 1 : i64, last = 0 : i64, pairs = 1 : i64} : I1 -> P2\n"
 
 
 def flow(body: str, returned: str = "tern.return\n", outputs: str = OUTPUT) -> str:
@@ -114,6 +120,16 @@ FLOW_ERRORS: dict[str, list[tuple[str, str]]] = {
         (flow(CODES + "%a, %b = flow.fork %q : I1 -> I1, I1\n%s = flow.concat %a, %b : I1, I1 -> I1\n"),
          "flow.concat: the result has another number of channels than its operands together"),
     ],
+    "flow.top_k": [
+        (flow(CODES + "%r = flow.resize %q : I1 -> I4\n" + TOP_K.replace("%q", "%r").replace("I1", "I4")),
+         "flow.top_k: 4 lanes do not divide 2 channels"),
+        (flow(CODES + TOP_K.replace("k = 1", "k = 3")), "flow.top_k: 3 of 2 channels"),
+        (flow(CODES + TOP_K.replace("P2", "P1")), "flow.top_k: the result is no word of 2 elements a vector"),
+        (flow(CODES + TOP_K.replace("pairs = 1", "pairs = 0")),
+         "flow.top_k: the result is no word of 1 elements a vector"),
+        (flow(CODES + TOP_K.replace("P2", "R2")), "flow.top_k: tensor<4x4x2xsi8> does not hold what it keeps"),
+        (flow(CODES + TOP_K.replace("@pair", "@input")), "flow.top_k: @input is no ranking"),
+    ],
 }  # fmt: skip
 
 EVERY_FLOW_OP = flow(
@@ -131,7 +147,8 @@ EVERY_FLOW_OP = flow(
 %i = flow.requantize %s @input {form = #tern<form thresholds>} : D1 -> I1
 %j = flow.concat %i, %g : I1, I1 -> J1
 %k = flow.store %j {beat_bits = 32 : i64} : J1 -> tensor<4x4x4xui8>
-%h, %o, %u = flow.fork %c : I1 -> I1, I1, I1
+%h, %o, %u, %tt = flow.fork %c : I1 -> I1, I1, I1, I1
+%ab = flow.top_k %tt @pair {k = 1 : i64, last = 1 : i64, pairs = 0 : i64} : I1 -> N1
 %v = flow.global_pool %h {kind = #tern<pooling max>} : I1 -> G1
 """
     + f"%y = flow.window %o {{{WINDOW}, pad_code = 0 : i64, channels_first = 0 : i64}} : I1 -> W1\n"

@@ -24,6 +24,8 @@ SYMBOLS = (
     + steps("two", 1, 2, 0, 3)
     + steps("two.sum", 1, 1, 0, 3, ", sum_of = @two")
     + 'tern.vector "scale" {length = 3 : i64}\ntern.vector "offset" {length = 3 : i64}\n'
+    + 'tern.ranking "order" {multipliers = 1 : i64, biases = 3 : i64, bits = 12 : i64, multiplier_bits = 0 : i64,'
+    + f" {_HASH}}}\n"
 )
 WINDOW = (
     "kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64],"
@@ -49,7 +51,18 @@ TWO = (
 )
 DENSE = "%d = tern.dense %j @rows : tensor<4x4x8xui2> -> tensor<3xsi10>\n"
 SCORES = "%y = tern.scores %d {scale = @scale, offset = @offset} : tensor<3xsi10> -> tensor<3xf32>\n"
-BODY = QUANTIZE + CONV + REQUANTIZE + POOL + SUM + TWO + JOIN + DENSE + SCORES
+TOP_K = (
+    '%i, %m = tern.top_k %d @order {k = 2 : i64, last = 0 : i64, ranks = #tern.port<"y", [3], [0]>}'
+    " : tensor<3xsi10> -> tensor<2xui2>, tensor<2xsi10>\n"
+)
+SCORES_AT = (
+    "%a = tern.scores_at %m, %i {scale = @scale, offset = @offset} : tensor<2xsi10>, tensor<2xui2> -> tensor<2xf32>\n"
+)
+ACTIVATION = "%e = tern.activation %y {kind = #tern<activation softmax>} : tensor<3xf32> -> tensor<3xf32>\n"
+TAKE = "%k = tern.take %e, %i : tensor<3xf32>, tensor<2xui2> -> tensor<2xf32>\n"
+UNPAIR = "%u, %v = tern.unpair %r : tensor<4x4x4xsi2> -> tensor<4x4x2xui2>, tensor<4x4x2xsi2>\n"
+RANKED = TOP_K + SCORES_AT + ACTIVATION + TAKE + UNPAIR
+BODY = QUANTIZE + CONV + REQUANTIZE + POOL + SUM + TWO + JOIN + DENSE + SCORES + RANKED
 RETURN = "tern.return %y : tensor<3xf32>\n"
 INPUT, OUTPUT = '#tern.port<"x", [2, 4, 4], [1, 2, 0]>', '#tern.port<"y", [3], [0]>'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modules_net import (
+    ACTIVATION,
     CONV,
     DENSE,
     JOIN,
@@ -11,14 +12,19 @@ from modules_net import (
     QUANTIZE,
     REQUANTIZE,
     SCORES,
+    SCORES_AT,
     SUM,
+    TAKE,
+    TOP_K,
     TWO,
+    UNPAIR,
     net_text,
     steps,
 )
 
 Q, C, R = QUANTIZE, QUANTIZE + CONV, QUANTIZE + CONV + REQUANTIZE
 T, D = R + SUM + TWO + JOIN, R + SUM + TWO + JOIN + DENSE
+Y, K = D + SCORES, D + TOP_K
 
 
 def cut(body: str) -> str:
@@ -44,7 +50,11 @@ NET_ERRORS: dict[str, list[tuple[str, str]]] = {
     "tern.net": [
         (net_text(returned="tern.return\n"), "tern.net: 1 names for 0 values"),
         (net_text(outputs=OUTPUT.replace("3", "4")), "tern.net: 'y' [4] is no tensor<3xf32>"),
-        (net_text(returned="tern.return %d : tensor<3xsi10>\n"), "tern.net: the outputs are f32 scores"),
+        (net_text(returned="tern.return %d : tensor<3xsi10>\n", outputs=OUTPUT.replace("]>", "], i64>")),
+         "tern.net: the outputs are f32 scores, or indices in ports of integers"),
+        (net_text(returned="tern.return %i : tensor<2xui2>\n", outputs=OUTPUT.replace("3", "2")),
+         "tern.net: the outputs are f32 scores, or indices in ports of integers"),
+        (net_text(outputs=OUTPUT.replace("]>", "], i4>")), "#tern.port: no tensor of ONNX has elements of i4"),
         (net_text(inputs='#tern.port<"x", [2, 4, 4], [1, 2, 2]>'), "#tern.port: [2, 4, 4] with axes [1, 2, 2]"),
         (net_text(inputs='#tern.port<"x", [2, 0, 4], [0, 1, 2]>'), "#tern.port: [2, 0, 4] with axes [0, 1, 2]"),
     ],
@@ -125,5 +135,48 @@ NET_ERRORS: dict[str, list[tuple[str, str]]] = {
          "tern.concat: the result has another number of channels than its operands together"),
         (cut(T.replace("tensor<4x4x8xui2>", "tensor<4x4x8xui3>")),
          "tern.concat: operands and result differ in element type"),
+    ],
+    "tern.ranking": [
+        (net_text(symbols='tern.ranking "s" {multipliers = 1 : i64, biases = 1 : i64, bits = 0 : i64,'
+                          ' multiplier_bits = 0 : i64, hash = ""}\n'),
+         "ranking @s: multipliers, biases and bits must be positive"),
+        (net_text(symbols='tern.ranking "s" {multipliers = 3 : i64, biases = 2 : i64, bits = 9 : i64,'
+                          ' multiplier_bits = 0 : i64, hash = ""}\n'),
+         "ranking @s: 3 multipliers and 2 biases"),
+    ],
+    "tern.top_k": [
+        (cut(D + TOP_K.replace("@order", "@one")), "tern.top_k: @one is no ranking"),
+        (cut(D + TOP_K.replace("%d", "%r").replace("3xsi10>", "4x4x4xsi2>")),
+         "tern.top_k: @order has 3 channels, the operand 4"),
+        (cut(D + TOP_K.replace("k = 2", "k = 0")), "tern.top_k: 0 of 3 channels"),
+        (cut(D + TOP_K.replace("k = 2", "k = 4")), "tern.top_k: 4 of 3 channels"),
+        (cut(D + TOP_K.replace("k = 2", "k = 1")), "tern.top_k: the results have no 1 channels"),
+        (cut(D + TOP_K.replace("xui2", "xui1")), "tern.top_k: tensor<2xui1> does not hold indices of 3 channels"),
+        (cut(D + TOP_K.replace("xui2", "xsi3")), "tern.top_k: tensor<2xsi3> does not hold indices of 3 channels"),
+        (cut(D + TOP_K.replace("2xsi10", "2xsi11")), "tern.top_k: operand and sums differ in element type"),
+    ],
+    "tern.unpair": [
+        (cut(R + UNPAIR.replace("4x4x2xui2", "4x4x3xui2")),
+         "tern.unpair: the operand does not hold a pair for each index and sum"),
+        (cut(R + UNPAIR.replace("4x4x2xsi2", "4x2x2xsi2")),
+         "tern.unpair: the operand does not hold a pair for each index and sum"),
+    ],
+    "tern.scores_at": [
+        (cut(T + (DENSE + TOP_K + SCORES_AT).replace("si10", "si26")),
+         "tern.scores_at: sums of more than 25 bits are no exact float32 numbers"),
+        (cut(K + SCORES_AT.replace("2xf32", "3xf32")), "tern.scores_at: operands and result differ in shape"),
+        (cut(K + SCORES_AT.replace("scale = @scale", "scale = @order")), "tern.scores_at: @order is not a vector"),
+    ],
+    "tern.activation": [
+        (cut(Y + ACTIVATION.replace("-> tensor<3xf32>", "-> tensor<1x1x3xf32>")),
+         "tern.activation: operand and result are one tensor of f32"),
+        (cut(D + ACTIVATION.replace("%y", "%d").replace("3xf32", "3xsi10")),
+         "tern.activation: operand and result are one tensor of f32"),
+    ],
+    "tern.take": [
+        (cut(Y + TOP_K + ACTIVATION + TAKE.replace("-> tensor<2xf32>", "-> tensor<3xf32>")),
+         "tern.take: indices and result differ in shape"),
+        (cut(Y + TOP_K + "%k = tern.take %x, %i : tensor<4x4x2xf32>, tensor<2xui2> -> tensor<2xf32>\n"),
+         "tern.take: operand and result differ in rows or columns"),
     ],
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -110,6 +111,58 @@ def test_functions_are_accurate(name: str) -> None:
     kept = exact != 0
     assert np.max(np.abs(got[kept] / exact[kept] - 1)) <= 1e-6
     assert (got[~kept] == 0).all()
+
+
+def slow_log(x: np.float32) -> np.float32:
+    """`log` of docs/numerics.md, word for word."""
+    ln2_hi, ln2_lo, root = (F32(float.fromhex(h)) for h in ("0x1.63p-1", "-0x1.bd0106p-13", "0x1.6a09e6p-1"))
+    m, e = math.frexp(float(x))
+    if m < root:
+        m, e = 2 * m, e - 1
+    z = F32(F32(F32(m) - F32(1)) / F32(F32(m) + F32(1)))
+    w = F32(z * z)
+    p = F32(F32(2 / 9) * w)
+    for odd in (7, 5, 3):
+        p = F32(F32(p + F32(2 / odd)) * w)
+    return F32(F32(F32(e) * ln2_hi) + F32(F32(F32(e) * ln2_lo) + F32(F32(p + F32(2)) * z)))
+
+
+def test_log_is_the_documented_one() -> None:
+    x = np.geomspace(1, 2.0**24, 3001).astype(F32)
+    assert numerics.log(x).tobytes() == np.array([slow_log(value) for value in x], F32).tobytes()
+
+
+def test_log_is_accurate() -> None:
+    x = np.concatenate([np.linspace(1, 4, 300_001), np.geomspace(1, 2.0**24, 300_001)]).astype(F32)
+    exact = np.log(x.astype(np.float64))
+    assert (np.abs(numerics.log(x) - exact) <= 3e-7 * exact).all()
+
+
+VECTORS = st.integers(0, 2**32 - 1).map(
+    lambda seed: (np.random.default_rng(seed).standard_normal((3, 1 + seed % 300)) * 10.0 ** (seed % 4)).astype(F32)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(x=VECTORS)
+def test_softmax_is_the_documented_one(x: np.ndarray) -> None:
+    for row, shares, logs in zip(x, numerics.softmax(x), numerics.log_softmax(x), strict=True):
+        largest = max(row)
+        powers = [slow_exp_neg(max(F32(value - largest), F32(-32))) for value in row]
+        total = slow_sum128(powers)
+        wanted = np.array([F32(power / total) for power in powers], F32)
+        assert shares.tobytes() == wanted.tobytes()
+        wanted = np.array([F32(F32(value - largest) - slow_log(total)) for value in row], F32)
+        assert logs.tobytes() == wanted.tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(x=VECTORS)
+def test_softmax_is_accurate(x: np.ndarray) -> None:
+    shifted = x.astype(np.float64) - x.max(axis=-1, keepdims=True)
+    total = np.exp(shifted).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(numerics.softmax(x), np.exp(shifted) / total, rtol=0, atol=3e-7)
+    np.testing.assert_allclose(numerics.log_softmax(x), shifted - np.log(total), rtol=2e-7, atol=1e-6)
 
 
 def test_sigmoid_is_clamped_and_symmetric_at_zero() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tritloom.runtime import canonical_hash
@@ -12,11 +13,22 @@ from tritloom.runtime.kernel_manifest import NET_VLNV, NUMERICS, net_arguments
 from .fake_bundle import sha256
 
 SCALE, OFFSET = [0.5, 2.0, 1.0], [0.0, -1.0, 3.0]
+SCORES: dict[str, Any] = {
+    "name": "scores",
+    "dtype": "float32",
+    "shape": [2, 3],
+    "axes": [0, 1],
+    "value": "scores",
+    "function": None,
+    "rank": None,
+    "scale": SCALE,
+    "offset": OFFSET,
+}
 _MAKEFILE = "BUILD ?= build\nfast bounded:\n\tcc -O1 -shared -fPIC -o $(BUILD)/libtritloom_$@.so fake_net.c\n"
 
 
-def write_net(root: Path, family: str = "zynqmp") -> Path:
-    """Frames [2, 4] of int8, scores [2, 3]; returns `root`."""
+def write_net(root: Path, family: str = "zynqmp", outputs: list[dict[str, Any]] | None = None) -> Path:
+    """Frames [2, 4] of int8, scores [2, 3], or other outputs of them; returns `root`."""
     contents = {
         "hls/Makefile": _MAKEFILE.encode(),
         "hls/fake_net.c": (Path(__file__).parent / "fake_net.c").read_bytes(),
@@ -39,14 +51,14 @@ def write_net(root: Path, family: str = "zynqmp") -> Path:
         "kind": "net",
         "name": "fake-net",
         "input": {"name": "x", "dtype": "int8", "shape": [2, 4], "axes": [0, 1]},
-        "output": {"name": "scores", "dtype": "float32", "shape": [2, 3], "axes": [0, 1]},
+        "outputs": outputs or [SCORES],
         "stages": ["load", "mvau0"],
+        "vectors": 2,
         "channels": 3,
+        "kept": None,
         "beat_bytes": 16,
         "input_bytes": 16,
         "output_bytes": 32,
-        "scale": SCALE,
-        "offset": OFFSET,
         "contiguous_bytes": 12288,
         "estimate": {"cycles_per_frame": 20, "frames_per_second": 1e7, "label": "estimated"},
     }

@@ -222,10 +222,10 @@ def test_self_test(net: Path, emulation: None, capsys: pytest.CaptureFixture[str
     with load(net, board(net)) as session:
         *_, last = check(session)
         assert last.detail == "bit for bit what was simulated on the emulated device"
-    answer["answer"]["scores"][2] = "0" * 64
+    answer["answer"]["outputs"][2] = "0" * 64
     (net / "reference.json").write_text(json.dumps(answer))
     assert main([str(net), "--self-test", "--emulate"]) == 1
-    assert "failed  known answer: differs in scores" in capsys.readouterr().out
+    assert "failed  known answer: differs in outputs" in capsys.readouterr().out
 
 
 def test_the_command_line(net: Path, emulation: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,7 +236,7 @@ def test_the_command_line(net: Path, emulation: None, capsys: pytest.CaptureFixt
     assert main([str(net), "--prompt", "x", "--emulate"]) == 2
     assert "fake-net is a feed-forward net: it generates no text" in capsys.readouterr().err
     assert main([str(net), "--record", "--emulate"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["answer"]["scores"]) == 5
+    assert len(json.loads(capsys.readouterr().out)["answer"]["outputs"]) == 5
 
 
 def test_a_program_for_another_kernel(net: Path) -> None:

@@ -16,6 +16,7 @@ from tritloom.backend.hls import HlsTarget
 from tritloom.ir import tern
 from tritloom.ir.interpreter.net import net_of
 from tritloom.ir.mlir import IntegerType, ModuleOp, Operation, SSAValue, f32
+from tritloom.ir.ranking import ranking
 from tritloom.ir.steps import StepFunction, uniform
 from tritloom.ir.store import WeightStore, trits_hash
 from tritloom.ir.tern import Window
@@ -110,14 +111,38 @@ class NetBuilder:
     def pool(self, value: SSAValue, kind: tern.Pooling, window: Window) -> SSAValue:
         return self.add(tern.PoolOp(value, kind, window))
 
+    def scores(self, value: SSAValue) -> SSAValue:
+        """The sums as they are."""
+        channels = tern.shape_of(value)[-1]
+        return self.add(tern.ScoresOp(value, self.vector(np.ones(channels)), self.vector(np.zeros(channels))))
+
+    def top_k(self, value: SSAValue, count: int, *, last: bool = False, biased: bool = True) -> tern.TopKOp:
+        """The best channels: of one scale, with offsets of thirds of it, or without offsets."""
+        channels = tern.shape_of(value)[-1]
+        offset = [Fraction(int(part), 3) for part in self.random.integers(-9, 9, channels)]
+        found = ranking([Fraction(1)], offset if biased else [Fraction(0)], *tern.range_of(tern.element_of(value)))
+        assert found is not None
+        name = f"r{len(self.symbols)}"
+        self.store.rankings[name] = found
+        numbers = (len(found.multiplier), len(found.bias), found.bits, found.multiplier_bits)
+        self.symbols.append(tern.RankingOp(name, *numbers, found.digest))
+        op = tern.TopKOp(value, name, count, last)
+        self.add(op)
+        return op
+
     def finish(self, value: SSAValue) -> ModuleOp:
         """The module whose scores are `value`."""
-        shape = tern.shape_of(value)
-        ones, zeros = self.vector(np.ones(shape[-1])), self.vector(np.zeros(shape[-1]))
-        scores = self.add(tern.ScoresOp(value, ones, zeros))
-        self.net.body.block.add_op(tern.ReturnOp([scores]))
-        port = tern.PortAttr.of("y", list(shape), list(range(len(shape))))
-        self.net.properties["outputs"] = type(self.net.outputs)([port])
+        return self.returning(y=self.scores(value))
+
+    def returning(self, **outputs: SSAValue) -> ModuleOp:
+        """The module with these outputs, each in the layout that it has; indices as int64."""
+        self.net.body.block.add_op(tern.ReturnOp(list(outputs.values())))
+        ports = []
+        for name, value in outputs.items():
+            shape = tern.shape_of(value)
+            dtype = "float32" if value.type == tern.tensor_of(shape, f32) else "int64"
+            ports.append(tern.PortAttr.of(name, list(shape), list(range(len(shape))), dtype))
+        self.net.properties["outputs"] = type(self.net.outputs)(ports)
         module = ModuleOp([*self.symbols, self.net])
         module.verify()
         return module

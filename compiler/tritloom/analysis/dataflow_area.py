@@ -243,9 +243,14 @@ def requantize(
     if not use_dsp:
         registers = 2 * (accumulator_bits + multiplier_bits) + 23
         return Resources(round(2.3 * accumulator_bits * multiplier_bits + clamp), registers) + table
-    wide, narrow = max(accumulator_bits, multiplier_bits + 1), min(accumulator_bits, multiplier_bits + 1)
-    dsp = -(-wide // DSP_PORTS[0]) * -(-narrow // DSP_PORTS[1])
+    dsp = _dsps(accumulator_bits, multiplier_bits + 1)
     return Resources(clamp + 48 * (dsp - 1), output_bits + 60 * (dsp - 1), dsp) + table
+
+
+def _dsps(a_bits: int, b_bits: int) -> int:
+    """DSPs of a product of signed numbers."""
+    wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
+    return -(-wide // DSP_PORTS[0]) * -(-narrow // DSP_PORTS[1])
 
 
 def thresholds(accumulator_bits: int, levels: int, channels: int, pe: int) -> Resources:
@@ -306,6 +311,34 @@ def add(bits: int, multiplier_bits: int, parallel: int = 1, *, output_bits: int 
             + requantize(bits, multiplier_bits, 1, output_bits=output_bits)
         ) * parallel
     return Resources(output_bits + 1, output_bits, 2) * parallel
+
+
+def top_k(key_bits: int, data_bits: int, count: int, lanes: int) -> Resources:
+    """List of the `count` largest of keys that come `lanes` a cycle, with what goes with each.
+
+    A word is put in order, every pair compared; then each of its best is compared with each of the list. *measured*
+    for 1 to 10 lanes and 1 to 10 kept; more than four lanes count their places with adders.
+    """
+    width, best = key_bits + data_bits, min(count, lanes)
+    compare = (lanes * (lanes - 1) // 2 + best * count) * (COMPARE_LUT * key_bits + 4 / 3)
+    places = 3.25 * lanes * (lanes - 1) if lanes > 4 else 0
+    choose = best * (lanes // 2)
+    for place in range(1, count):
+        choose += -(-(min(place, best) + min(place + 1, best)) // 2)  # sources, two to a LUT
+    word = best * width + 2 if lanes > 1 else 0
+    return Resources(round(compare + places + choose * width), count * width + word)
+
+
+def keys(sum_bits: int, key_bits: int, multiplier_bits: int, channels: int) -> Resources:
+    """Key of a sum each cycle: bias, and where scales differ a multiplier, of the channel's from a ROM.
+
+    As in `requantize` the DSP takes product and sum. *derived*: an adder is a LUT and a flip-flop a bit.
+    """
+    table = weight_memory(key_bits + multiplier_bits, channels) if channels > 1 else Resources()
+    if not multiplier_bits:
+        return Resources(key_bits, key_bits) + table
+    dsp = _dsps(sum_bits, multiplier_bits)
+    return Resources(48 * (dsp - 1), 60 * (dsp - 1), dsp) + table
 
 
 # --- around the layers -----------------------------------------------------------------------------------------------

@@ -259,6 +259,8 @@ def _foldings(stage: flow.Stage, beat_bits: int) -> Iterator[Folding]:
     elif isinstance(stage, flow.MvauOp):
         for simd in divisors(stage.columns):
             yield from (Folding(simd, pe) for pe in divisors(stage.rows) if _is_offered(stage, simd, pe))
+    elif isinstance(stage, flow.TopKOp):
+        yield from (Folding(lanes, stage.kept) for lanes in divisors(stage.channels))
     elif isinstance(stage, flow.ConcatOp):
         common = math.gcd(channels_of(stream_of(stage.lhs)), channels_of(stream_of(stage.rhs)))
         yield from (Folding(lanes, lanes) for lanes in divisors(common))

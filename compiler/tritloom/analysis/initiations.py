@@ -130,6 +130,10 @@ def _concat_words(traits: Traits) -> Words:
     return Words((a, b), (a + b,))
 
 
+def _top_k_words(traits: Traits) -> Words:
+    return Words((traits["VECTORS"] * (traits["CHANNELS"] // traits["LANES"]),), (traits["VECTORS"],))
+
+
 def _resize_words(traits: Traits) -> Words:
     return Words((traits["ELEMENTS"] // traits["IN_LANES"],), (traits["ELEMENTS"] // traits["OUT_LANES"],))
 
@@ -158,6 +162,7 @@ _WORDS: Final[Mapping[str, Callable[[Traits], Words]]] = {
     "multiply_shift2": _map_words(2),
     "add": _map_words(2),
     "concat": _concat_words,
+    "top_k": _top_k_words,
     "fork": lambda traits: Words((_words(traits),), (_words(traits),) * traits["COPIES"]),
     "store": lambda traits: Words((_words(traits),), ()),
 }

@@ -116,8 +116,7 @@ def check_net_fits(found: NetEstimate, target: Target) -> None:
 
 def _row(stage: flow.Stage) -> StageCost:
     folding = folding_of(stage)
-    reference = stage.properties.get("weight") or stage.properties.get("function")
-    symbol = f" {reference}" if reference is not None else ""
+    symbol = f" {stage.symbol}" if stage.symbol is not None else ""
     return StageCost(
         f"{stage.name.removeprefix('flow.')}{symbol}",
         kernel_of(stage),

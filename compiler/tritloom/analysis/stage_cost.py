@@ -121,6 +121,17 @@ def _concat(stage: flow.ConcatOp, folding: Folding) -> Resources:
     return Resources(lut=stream_of(stage.result).bits * folding.lanes_out + 20, ff=20)
 
 
+def _top_k(stage: flow.TopKOp, folding: Folding) -> Resources:
+    found, lanes = tern.ranking(stage, stage.ranking), folding.lanes_in
+    sum_bits, bits = stream_of(stage.operand).bits, found.bits.value.data
+    index = (stage.channels - 1).bit_length()
+    kept = index + (sum_bits if stage.pairs.value.data else 0)
+    total = Resources(index, index) + area.top_k(bits, kept, stage.k.value.data, lanes)
+    if found.multipliers.value.data == found.biases.value.data == 1:  # a sum is its own key
+        return total
+    return total + area.keys(sum_bits, bits, found.multiplier_bits.value.data, stage.channels // lanes) * lanes
+
+
 _COSTS: Final[dict[type[Operation], Callable[..., Resources]]] = {
     flow.LoadOp: _load,
     flow.StoreOp: _store,
@@ -135,4 +146,5 @@ _COSTS: Final[dict[type[Operation], Callable[..., Resources]]] = {
     flow.GlobalPoolOp: _pool,
     flow.AddOp: _sum,
     flow.ConcatOp: _concat,
+    flow.TopKOp: _top_k,
 }

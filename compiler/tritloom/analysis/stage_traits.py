@@ -203,6 +203,20 @@ def _concat(stage: flow.ConcatOp, folding: Folding) -> dict[str, int]:
     }
 
 
+def _top_k(stage: flow.TopKOp, folding: Folding) -> dict[str, int]:
+    found = tern.ranking(stage, stage.ranking)
+    return {
+        "VECTORS": stream_of(stage.operand).elements // stage.channels,
+        "CHANNELS": stage.channels,
+        "LANES": folding.lanes_in,
+        "K": stage.k.value.data,
+        "KEPT": stage.kept,
+        "MULTIPLIERS": stage.channels if found.multipliers.value.data > 1 else folding.lanes_in,
+        "BIASES": stage.channels if found.biases.value.data > 1 else folding.lanes_in,
+        "LAST": stage.last.value.data,
+    }
+
+
 _KERNELS: Final[dict[type[Operation], str]] = {
     flow.QuantizeOp: "thresholds",
     flow.StoreOp: "store",
@@ -215,6 +229,7 @@ _KERNELS: Final[dict[type[Operation], str]] = {
     flow.GlobalPoolOp: "global_reduce",
     flow.AddOp: "add",
     flow.ConcatOp: "concat",
+    flow.TopKOp: "top_k",
 }
 _TRAITS: Final[dict[type[Operation], Callable[..., dict[str, int]]]] = {
     flow.LoadOp: _memory,
@@ -230,4 +245,5 @@ _TRAITS: Final[dict[type[Operation], Callable[..., dict[str, int]]]] = {
     flow.GlobalPoolOp: _global_pool,
     flow.AddOp: _add,
     flow.ConcatOp: _concat,
+    flow.TopKOp: _top_k,
 }

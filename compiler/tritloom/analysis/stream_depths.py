@@ -56,6 +56,8 @@ def words_needed(stage: flow.Stage, operand: int) -> Counts:
         return (out + 1) * stage.taps
     if isinstance(stage, flow.GlobalPoolOp):
         return (out // result.words + 1) * source.words
+    if isinstance(stage, flow.TopKOp):
+        return (out + 1) * (stage.channels // source.lanes.data)
     if isinstance(stage, flow.ConcatOp):
         return _of_concat(stage, operand, out)
     return out + 1

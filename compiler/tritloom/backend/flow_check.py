@@ -11,7 +11,7 @@ import numpy as np
 from ..analysis.initiations import words
 from .flow_design import Element, FlowDesign, Stage, Stream
 from .flow_kernels import KERNELS
-from .flow_roms import sum_element
+from .flow_roms import key_element, sum_element
 
 _RESERVED: Final = frozenset(
     """alignas alignof asm auto bool break case catch char class const constexpr continue cycles decltype default delete
@@ -41,6 +41,12 @@ _WHOLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "multiply_shift2": (_LANES, ("ELEMENTS", "CHANNELS")),
     "add": (_FRAME,),
     "concat": (("CHANNELS_A", "LANES"), ("CHANNELS_B", "LANES")),
+    "top_k": (
+        ("CHANNELS", "MULTIPLIERS"),
+        ("CHANNELS", "BIASES"),
+        ("MULTIPLIERS", "LANES"),
+        ("BIASES", "LANES"),
+    ),
     "fork": (_FRAME,),
     "store": (_FRAME,),
 }
@@ -174,6 +180,17 @@ def _requant_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
         yield f"a shift by {stage.traits['SHIFT']} of sums of {total.bits} bits"
 
 
+def _top_k_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
+    traits, source = stage.traits, design.stream(stage.inputs[0]).element
+    if not 1 <= traits["K"] <= traits["CHANNELS"] or traits["KEPT"] not in (traits["K"], 2 * traits["K"]):
+        yield f"it keeps {traits['KEPT']} elements of the best {traits['K']} of {traits['CHANNELS']} channels"
+        return
+    ends = (0, traits["CHANNELS"] - 1, *((source.low, source.high) if traits["KEPT"] > traits["K"] else ()))
+    yield from _code_problems(ends, design.stream(stage.outputs[0]).element)
+    if (key := key_element(stage, source)).bits > 63:
+        yield f"keys of {key.bits} bits, more than 63"
+
+
 def _code_problems(codes: tuple[int, ...], element: Element) -> Iterator[str]:
     for code in codes:
         if not element.low <= code <= element.high:
@@ -211,6 +228,7 @@ _PROBLEMS: Final[Mapping[str, Callable[[FlowDesign, Stage], Iterator[str]]]] = {
     "thresholds": _threshold_problems,
     "multiply_shift": _requant_problems,
     "multiply_shift2": _requant_problems,
+    "top_k": _top_k_problems,
 }
 
 

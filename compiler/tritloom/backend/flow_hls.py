@@ -18,7 +18,7 @@ from .flow_adders import statements
 from .flow_check import check_design
 from .flow_design import FlowDesign, Stage, Stream
 from .flow_kernels import KERNELS
-from .flow_roms import RomText, integer, roms_of, sum_element
+from .flow_roms import RomText, integer, key_element, roms_of, sum_element
 from .hls import HlsTarget, comment, tcl
 
 TOP: Final = "tritloom_flow"
@@ -32,7 +32,7 @@ SHARED_TEMPLATES: Final = ("hls_config.cfg", "run_hls.tcl")
 """Those that are the engine's too."""
 
 _EMULATION: Final = ("ap_int.h", "flow_call.h", "hls_stream.h", "region.h")
-_FLAGS: Final = ("CHANNELS_FIRST", "MAX", "WEIGHTS_IN_BRAM")
+_FLAGS: Final = ("CHANNELS_FIRST", "LAST", "MAX", "WEIGHTS_IN_BRAM")
 _SIGNED: Final = ("LOW", "HIGH", "STEP", "PAD_CODE")
 
 
@@ -71,6 +71,8 @@ def _typedefs(design: FlowDesign, stage: Stage, roms: tuple[RomText, ...]) -> It
     yield from dict(rom.typedef for rom in roms if rom.typedef is not None).items()
     if stage.kernel.startswith("multiply_shift"):
         yield "Sum", integer(sum_element(stage, [design.stream(name).element for name in stage.inputs]))
+    if stage.kernel == "top_k":
+        yield "Key", integer(key_element(stage, design.stream(stage.inputs[0]).element))
 
 
 def _constants(stage: Stage) -> Iterator[tuple[str, str, str]]:

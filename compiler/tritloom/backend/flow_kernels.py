@@ -31,6 +31,7 @@ _WINDOW: Final = (
 )
 _MVAU: Final = "INPUTS OUTPUTS PE SIMD VECTORS GROUPS WEIGHTS_IN_BRAM"
 _THRESHOLDS: Final = "ELEMENTS CHANNELS LANES LEVELS LOW STEP"
+_TOP_K: Final = "VECTORS CHANNELS LANES K KEPT MULTIPLIERS BIASES LAST"
 _MULTIPLY_SHIFT: Final = "ELEMENTS CHANNELS LANES SHIFT LOW HIGH"
 
 
@@ -82,6 +83,7 @@ KERNELS: Final[Mapping[str, Kernel]] = {
     ),
     "add": _kernel("join.h", "ELEMENTS LANES FACTOR_A FACTOR_B", _TWO, _OUT),
     "concat": _kernel("join.h", "PIXELS CHANNELS_A CHANNELS_B LANES", _TWO, _OUT),
+    "top_k": _kernel("top_k.h", _TOP_K, _IN, {"Out": "KEPT"}, {"multiplier": "MULTIPLIERS", "bias": "BIASES"}),
     "fork": _kernel("fork.h", "ELEMENTS LANES COPIES", _IN, {}),
     "store": _kernel("store.h", "BEAT_BITS ELEMENTS LANES", _IN, {}),
 }

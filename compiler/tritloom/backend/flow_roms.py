@@ -157,12 +157,26 @@ def _multiply_shift(stage: Stage) -> Iterator[RomText]:
     yield _typed(stage, "bias", "Bias", element_for(bias), by_lane(bias, lanes))
 
 
+def key_element(stage: Stage, source: Element) -> Element:
+    """The type that holds every key of a ranking, and one below them."""
+    multiplier, bias = (stage.roms[name].astype(object) for name in ("multiplier", "bias"))
+    ends = [part for end in (source.low, source.high) for part in (multiplier * end).tolist()]
+    return element_for(np.array([min(ends) + min(bias) - 1, max(ends) + max(bias)], object))
+
+
+def _top_k(stage: Stage) -> Iterator[RomText]:
+    for rom, name in (("multiplier", "Multiplier"), ("bias", "Bias")):
+        table = stage.roms[rom].astype(np.int64)
+        yield _typed(stage, rom, name, element_for(table), by_lane(table, stage.traits["LANES"]))
+
+
 _ROMS: Final = {
     "mvau": _weights,
     "vvau": _weights,
     "thresholds": _thresholds,
     "multiply_shift": _multiply_shift,
     "multiply_shift2": _multiply_shift,
+    "top_k": _top_k,
 }
 
 

@@ -14,7 +14,7 @@ from ..errors import TritloomError
 from ..ir import flow, tern
 from ..ir.flow import stream_element, stream_of
 from ..ir.locations import onnx_names
-from ..ir.mlir import ModuleOp, Operation, SSAValue, SymbolRefAttr, f32
+from ..ir.mlir import ModuleOp, Operation, SSAValue, f32
 from ..ir.requantize import multiply_shift
 from ..ir.steps import StepFunction
 from ..ir.store import WeightStore
@@ -66,7 +66,7 @@ def input_bytes(net: tern.NetOp) -> int:
 
 
 def output_bytes(net: tern.NetOp) -> int:
-    """Bytes of a frame in the output buffer, in whole beats: int32 sums."""
+    """Bytes of a frame in the output buffer, in whole beats: int32 sums, or what a ranking keeps of them."""
     (store,) = (op for op in net.body.block.ops if isinstance(op, flow.StoreOp))
     return _whole_beats(stream_of(store.operand).elements * _SUMS_BYTES, store)
 
@@ -93,8 +93,7 @@ def _stage_names(stages: list[flow.Stage]) -> dict[flow.Stage, str]:
     taken: set[str] = set()
     for number, stage in enumerate(stages):
         kind = stage.name.removeprefix("flow.")
-        reference = stage.properties.get("weight") or stage.properties.get("function")
-        symbol = _identifier(reference.root_reference.data) if isinstance(reference, SymbolRefAttr) else ""
+        symbol = _identifier(stage.symbol.root_reference.data) if stage.symbol is not None else ""
         name = f"{kind}_{symbol or number}"
         names[stage] = name if name not in taken else f"{name}_{number}"
         taken.add(names[stage])
@@ -173,9 +172,18 @@ def _thresholds(stage: flow.RequantizeOp, function: StepFunction) -> dict[str, R
     return {"thresholds": _rows(table, stage), "negative": _rows(found.negative, stage)}
 
 
+def _top_k(stage: flow.TopKOp, module: ModuleOp, store: WeightStore) -> dict[str, Rom]:
+    found, traits = store.ranking(stage.ranking.root_reference.data), traits_of(stage)
+    return {
+        "multiplier": np.broadcast_to(found.multiplier, traits["MULTIPLIERS"]),
+        "bias": np.broadcast_to(found.bias, traits["BIASES"]),
+    }
+
+
 _TABLES: Final[dict[type[Operation], Callable[..., dict[str, Rom]]]] = {
     flow.MvauOp: _mvau,
     flow.VvauOp: _vvau,
     flow.QuantizeOp: _quantize,
     flow.RequantizeOp: _requantize,
+    flow.TopKOp: _top_k,
 }

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
 from ..analysis.net_estimate import NetEstimate, estimate_net
 from ..ir import flow, tern
@@ -16,6 +14,7 @@ from ..ir.mlir import ModuleOp, SSAValue, TensorType, f32
 from ..ir.numerics import NUMERICS_VERSION
 from ..ir.store import WeightStore
 from ..runtime.kernel_manifest import NET_VLNV, net_arguments
+from ..runtime.net_manifest import NetPort
 from ..targets import BOARD_FILE, Target, board_toml
 from .connect import plain_kernel
 from .flow_design import FlowDesign
@@ -23,6 +22,7 @@ from .flow_hls import TOP, render_flow
 from .flow_stages import flow_design, input_bytes, output_bytes
 from .hls import HlsTarget
 from .manifest import hashed, manifest, sources_digest
+from .net_outputs import output_fields, port_fields, stored_fields
 from .plan import BuildPlan, is_hashed
 from .vivado import render_overlay
 
@@ -51,6 +51,12 @@ def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> d
     )
 
 
+def input_port(net: tern.NetOp) -> NetPort:
+    """The input as the runtime knows it."""
+    port = net.input_ports[0]
+    return NetPort(port.tensor.data, _dtype(net.body.block.args[0]), tuple(port.dimensions), tuple(port.order))
+
+
 def _dtype(value: SSAValue) -> str:
     element = value.type.element_type if isinstance(value.type, TensorType) else None
     if element == f32:
@@ -58,31 +64,21 @@ def _dtype(value: SSAValue) -> str:
     return "int8" if tern.is_signed(tern.element_of(value)) else "uint8"
 
 
-def _port(port: tern.PortAttr, dtype: str) -> dict[str, Any]:
-    return {"name": port.tensor.data, "dtype": dtype, "shape": port.dimensions, "axes": port.order}
-
-
 def _program(
     module: ModuleOp, store: WeightStore, net: tern.NetOp, kernel: str, found: NetEstimate, extra: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the host must know: layouts, buffers, and how sums become scores."""
-    scores = next(op for op in net.body.block.ops if isinstance(op, tern.ScoresOp))
-    vectors = {
-        name: [float(value) for value in store.vector(module, reference.root_reference.data).astype(np.float32)]
-        for name, reference in (("scale", scores.scale), ("offset", scores.offset))
-    }
+    """What the host must know: layouts, buffers, and how what the kernel writes becomes the outputs."""
     weights = [op for op in module.ops if isinstance(op, tern.WeightOp)]
     return hashed(
         {
             "kernel": kernel,
             "kind": "net",
             "ternary_weights": sum(op.rows.value.data * op.cols.value.data for op in weights),
-            "input": _port(net.input_ports[0], _dtype(net.body.block.args[0])),
-            "output": _port(net.output_ports[0], "float32"),
-            "channels": tern.shape_of(scores.result)[-1],
+            "input": port_fields(net.input_ports[0], _dtype(net.body.block.args[0])),
+            "outputs": output_fields(module, store, net),
+            **stored_fields(net),
             "input_bytes": input_bytes(net),
             "output_bytes": output_bytes(net),
-            **vectors,
             "contiguous_bytes": found.contiguous_bytes,
             "estimate": {
                 "cycles_per_frame": found.cycles_per_frame,
@@ -101,7 +97,7 @@ def compose_net_bundle(
     target: Target,
     model: Path,
     found: NetEstimate,
-    documents: Mapping[str, str],
+    documents: Mapping[str, str | bytes],
     dumps: Mapping[str, str],
 ) -> BuildPlan:
     """Every file of a bundle.
@@ -113,7 +109,7 @@ def compose_net_bundle(
         target: the board.
         model: the ONNX file.
         found: the estimate that the manifest quotes.
-        documents: further text files by path: README and report.
+        documents: further files by path: README, report, samples.
         dumps: IR text after each pass, by file name.
     """
     plan = BuildPlan()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,6 +51,8 @@ class Imported:
     stages: list[Stage]
     near_ties: dict[str, int]
     """Weights quantised here from float masters: how many trits onnxruntime's float32 mean|W| might round otherwise."""
+    passed: Sequence[str] = ()
+    """Nodes of a net that only keep the order of what ArgMax or TopK ranks."""
 
 
 def import_onnx(path: Path) -> Imported:
@@ -79,7 +81,7 @@ def _import_net(model: ir.Model) -> Imported:
         Stage("fold-constants", net.seconds[0], net.nodes, net.run_time_nodes),
         Stage("import", net.seconds[1], net.run_time_nodes, net.operations),
     ]
-    return Imported(net.module, net.store, dict(model.metadata_props), stages, net.near_ties)
+    return Imported(net.module, net.store, dict(model.metadata_props), stages, net.near_ties, net.passed)
 
 
 def _import_step(model: ir.Model) -> Imported:

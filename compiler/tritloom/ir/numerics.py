@@ -24,12 +24,17 @@ _HALF = np.float32(0.5)
 _CODE_MAX = np.float32(127.0)
 _RANGE_LEVELS = np.float32(255.0)
 _FAR_STEPS = np.float32(1024.0)
-_SIGMOID_RANGE = np.float32(32.0)
+_EXP_RANGE = np.float32(32.0)
 _ZERO_VECTOR = np.float32(2.0**-60)
 _STATE_FLOOR = np.float32(2.0**-40)
 _EXP_C = np.float32(float.fromhex("0x1.715476p+8"))
 _EXP_HI = np.float32(float.fromhex("0x1.628p-9"))
 _EXP_LO = np.float32(float.fromhex("0x1.90bfbep-19"))
+_LOG_SERIES = tuple(np.float32(2.0 / odd) for odd in (9, 7, 5, 3))
+_TWO = np.float32(2.0)
+_LN2_HI = np.float32(float.fromhex("0x1.63p-1"))
+_LN2_LO = np.float32(float.fromhex("-0x1.bd0106p-13"))
+_ROOT_HALF = np.float32(float.fromhex("0x1.6a09e6p-1"))
 EXP_TABLE: Final[F32] = (2.0 ** (np.arange(256) / 256)).astype(np.float32)
 
 
@@ -83,9 +88,44 @@ def exp_neg(t: F32) -> F32:
     return np.ldexp(m + m * p, k >> 8).astype(np.float32)
 
 
+def log(x: F32) -> F32:
+    """Natural logarithm of x >= 1: ln(m) + e*ln(2), m near 1, by a series of (m - 1) / (m + 1)."""
+    half, exponent = np.frexp(x)
+    small = half < _ROOT_HALF
+    m: F32 = np.where(small, half + half, half)
+    e: F32 = np.where(small, exponent - 1, exponent).astype(np.float32)
+    z = (m - _ONE) / (m + _ONE)
+    w = z * z
+    p = _LOG_SERIES[0] * w
+    for coefficient in _LOG_SERIES[1:]:
+        p = (p + coefficient) * w
+    result: F32 = e * _LN2_HI + (e * _LN2_LO + (p + _TWO) * z)
+    return result
+
+
+def softmax(x: F32) -> F32:
+    """`exp(x - max(x))` over their sum, over the last axis; a difference is clamped to -32."""
+    powers, total = _powers(x)
+    result: F32 = powers / total
+    return result
+
+
+def log_softmax(x: F32) -> F32:
+    """`(x - max(x)) - log(sum(exp(x - max(x))))` over the last axis, the powers being those of `softmax`."""
+    _, total = _powers(x)
+    result: F32 = (x - x.max(axis=-1, keepdims=True)) - log(total)
+    return result
+
+
+def _powers(x: F32) -> tuple[F32, F32]:
+    """`exp(x - max(x))`, and their sum [..., 1]."""
+    powers = exp_neg(np.maximum(x - x.max(axis=-1, keepdims=True), -_EXP_RANGE))
+    return powers, sum128(powers)
+
+
 def sigmoid(x: F32) -> F32:
     """Logistic function; the argument is clamped to +-32. Maximum relative error 1e-6."""
-    clamped = np.minimum(np.maximum(x, -_SIGMOID_RANGE), _SIGMOID_RANGE)
+    clamped = np.minimum(np.maximum(x, -_EXP_RANGE), _EXP_RANGE)
     t = exp_neg(-np.abs(clamped))
     result: F32 = np.where(x < 0, t, _ONE) / (_ONE + t)
     return result

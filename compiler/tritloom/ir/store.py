@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .mlir import ModuleOp
+from .ranking import Ranking
 from .steps import StepFunction
 from .tern import StepsOp, VectorOp, WeightOp
 
@@ -47,6 +48,7 @@ class WeightStore:
     loaders: dict[str, Loader] = field(default_factory=dict)
     functions: dict[str, StepFunction] = field(default_factory=dict)
     """Step functions by symbol."""
+    rankings: dict[str, Ranking] = field(default_factory=dict)
 
     def add(self, name: str, loader: Loader) -> None:
         """Bind `name` to the function that loads its values."""
@@ -60,6 +62,12 @@ class WeightStore:
         if name not in self.functions:
             raise UnknownSymbol(name)
         return self.functions[name]
+
+    def ranking(self, name: str) -> Ranking:
+        """The keys that order sums."""
+        if name not in self.rankings:
+            raise UnknownSymbol(name)
+        return self.rankings[name]
 
     def _load(self, name: str) -> NDArray[np.generic]:
         if name not in self.loaders:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ..errors import InputError
 from ..ir import flow, tern
 from ..ir.bindings import bind, bound_tensor
-from ..ir.mlir import Context, ModuleOp, ModulePass, Operation, SSAValue, TensorType, f32
+from ..ir.mlir import Context, ModuleOp, ModulePass, Operation, SSAValue, TensorType, Use, f32
+from .refold import with_results
 from .stages import need_layers
 
 _INPUT_BITS = 8
@@ -21,6 +22,8 @@ class Dataflow:
 
     net: tern.NetOp
     streams: dict[SSAValue, list[SSAValue]] = field(default_factory=dict)
+    stored: dict[SSAValue, SSAValue] = field(default_factory=dict)
+    """What the host has: tensors in memory, and what it makes of them."""
     new_ops: list[Operation] = field(default_factory=list)
 
     def emit(self, new: Operation, source: Operation | None) -> SSAValue:
@@ -35,7 +38,9 @@ class Dataflow:
         new.name_hint = old.name_hint
         if isinstance(new.owner, Operation) and (tensor := bound_tensor(old)):
             bind(new.owner, [tensor])
-        uses = sum(use.operation.parent is not None for use in old.uses)  # of the layers, not of what they become
+        # Of the layers, not of what they become; the host takes it once.
+        uses = sum(use.operation.parent is not None and not _is_host(use) for use in old.uses)
+        uses += any(map(_is_host, old.uses))
         if uses > 1:
             fork = flow.ForkOp(new, uses)
             self.emit(fork, new.owner if isinstance(new.owner, Operation) else None)
@@ -109,15 +114,37 @@ def _concat(design: Dataflow, op: tern.ConcatOp) -> None:
     design.result(op.result, joined)
 
 
-def _scores(design: Dataflow, op: tern.ScoresOp) -> None:
-    """The host's part: behind the store."""
-    stored = design.emit(flow.StoreOp(design.take(op.operand)), op)
-    scores = tern.ScoresOp(stored, op.scale.root_reference.data, op.offset.root_reference.data)
-    found = design.emit(scores, op)
-    found.name_hint = op.result.name_hint
-    if tensor := bound_tensor(op.result):
-        bind(scores, [tensor])
-    design.streams[op.result] = [found]
+HOST: Final = (tern.ScoresOp, tern.TopKOp, tern.ScoresAtOp, tern.TakeOp, tern.ActivationOp, tern.ReturnOp)
+"""What stands behind the last sums: the host's part, except where the fabric ranks them."""
+
+
+def _is_host(use: Use) -> bool:
+    return isinstance(use.operation, HOST)
+
+
+def _host(design: Dataflow, op: Operation) -> None:
+    """The same operation, on what the kernel has stored."""
+    new = with_results(op, [design.stored[value] for value in op.operands], [result.type for result in op.results])
+    design.new_ops.append(new)
+    design.stored.update(zip(op.results, new.results, strict=True))
+
+
+def _store(design: Dataflow, value: SSAValue) -> None:
+    """The last stages: the sums leave the chip, or what a ranking keeps of them where nothing else takes them."""
+    users = [use.operation for use in value.uses if _is_host(use)]
+    ranks = users[0] if len(users) == 1 else None
+    if not isinstance(ranks, tern.TopKOp):
+        design.stored[value] = design.emit(flow.StoreOp(design.take(value)), users[0])
+        return
+    pairs = any(ranks.sums.uses)
+    kept = design.emit(flow.TopKOp(design.take(value), ranks, pairs), ranks)
+    memory = design.emit(flow.StoreOp(kept), ranks)
+    if not pairs:
+        design.stored[ranks.indices] = memory
+        return
+    unpaired = tern.UnpairOp(memory, ranks.indices.type, ranks.sums.type)
+    design.emit(unpaired, ranks)
+    design.stored.update(zip(ranks.results, unpaired.results, strict=True))
 
 
 _TRANSLATE: dict[type[Operation], Callable[..., None]] = {
@@ -128,7 +155,6 @@ _TRANSLATE: dict[type[Operation], Callable[..., None]] = {
     tern.PoolOp: _pool,
     tern.SumOp: _sum,
     tern.ConcatOp: _concat,
-    tern.ScoresOp: _scores,
 }
 
 
@@ -145,9 +171,29 @@ def _load(design: Dataflow) -> None:
     design.result(argument, design.emit(flow.LoadOp(argument), None))
 
 
+def _last_sums(net: tern.NetOp) -> SSAValue:
+    """The tensor that all outputs are made of.
+
+    Raises:
+        InputError: there are several.
+    """
+    behind = [op for op in net.body.block.ops if isinstance(op, HOST)]
+    made = {result for op in behind for result in op.results}
+    taken = list(dict.fromkeys(value for op in behind for value in op.operands if value not in made))
+    if len(taken) != 1:
+        names = ", ".join(repr(port.tensor.data) for port in net.output_ports)
+        raise InputError(
+            f"the net's outputs, {names}, are made of {len(taken)} tensors; the kernel writes one",
+            "Keep those in the ONNX file's outputs that are made of the same scores.",
+        )
+    return taken[0]
+
+
 @dataclass(frozen=True)
 class ToDataflow(ModulePass):
-    """Map every layer to a stage; values with several users pass a fork.
+    """Map every layer to a stage; values with several users pass a fork. Behind the store stands what the host does.
+
+    A ranking becomes a stage where no other output needs the sums.
 
     Before:
         %s = tern.conv2d %x @conv {kernel = [3, 3], ...}
@@ -162,19 +208,16 @@ class ToDataflow(ModulePass):
         net = need_layers(op, self.name)
         design = Dataflow(net)
         _load(design)
-        returned: list[SSAValue] = []
+        last = _last_sums(net)
         for layer in net.body.block.ops:
-            if isinstance(layer, tern.ReturnOp):
-                returned = [design.take(value) for value in layer.values]
-            else:
+            if not isinstance(layer, HOST):
                 _TRANSLATE[type(layer)](design, layer)
-        if len(returned) != 1:
-            names = ", ".join(repr(port.tensor.data) for port in net.output_ports)
-            raise InputError(
-                f"the net has {len(returned)} outputs, {names}; the kernel writes one",
-                "Keep one of them in the ONNX file's outputs.",
-            )
+                continue
+            if not design.stored:
+                _store(design, last)
+            if not any(result in design.stored for result in layer.results):
+                _host(design, layer)
         block = net.body.block
         for old in reversed(list(block.ops)):
             block.erase_op(old, safe_erase=False)
-        block.add_ops([*design.new_ops, tern.ReturnOp(returned)])
+        block.add_ops(design.new_ops)

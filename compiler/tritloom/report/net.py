@@ -25,6 +25,8 @@ class NetReportData:
     estimate: NetEstimate
     input: str
     """Name of the net's input."""
+    outputs: Sequence[str]
+    """Names of its outputs."""
     verification: Sequence[Check] | None = None
     version: str = ""
     facts: dict[str, str] = field(default_factory=dict)

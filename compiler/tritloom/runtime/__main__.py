@@ -127,8 +127,11 @@ def _describe_text(program: Program) -> dict[str, str]:
 
 
 def _describe_net(program: NetProgram) -> dict[str, str]:
-    ports = {"input": program.input, "output": program.output}
-    shapes = {name: f"{port.name}, {port.dtype} {['frames', *port.shape]}" for name, port in ports.items()}
+    ports = {"input": [program.input], "output": [output.port for output in program.outputs]}
+    shapes = {
+        side: "; ".join(f"{port.name}, {port.dtype} {['frames', *port.shape]}" for port in found)
+        for side, found in ports.items()
+    }
     return {"model": f"{program.name} (net, {len(program.stages)} stages)", **shapes}
 
 

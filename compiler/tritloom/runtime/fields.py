@@ -59,6 +59,23 @@ class Fields:
                 raise self._bad(path, "a list of numbers", value)
         return tuple(float(item) for item in value)
 
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        """A list of integers in [low, high]."""
+        value, path = self._member(key)
+        if not isinstance(value, list):
+            raise self._bad(path, "a list of integers", value)
+        for item in value:
+            if isinstance(item, bool) or not isinstance(item, int) or not low <= item <= high:
+                raise self._bad(path, f"a list of integers from {low} to {high}", value)
+        return tuple(value)
+
+    def flag(self, key: str) -> bool:
+        """true or false."""
+        value, path = self._member(key)
+        if not isinstance(value, bool):
+            raise self._bad(path, "true or false", value)
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings."""
         value, path = self._member(key)

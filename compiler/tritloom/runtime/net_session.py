@@ -1,4 +1,4 @@
-"""A session of a feed-forward net: arrays in, scores out, frames streamed through one start of the kernel."""
+"""A session of a feed-forward net: arrays in, arrays out, frames streamed through one start of the kernel."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .asynchronous import AsyncRun, Turns
 from .bundle import Bundle
 from .errors import Cancelled, DeviceError, InputError, KernelError
 from .net_manifest import NetPort, NetProgram
+from .net_outputs import outputs_of
 from .node_arg import NodeArg
 from .overlay import DeviceChoice, choose_kernel
 from .sensors import Sensor
@@ -25,7 +26,8 @@ FRAMES: Final = 256
 """Frames that a start takes at most: what the buffers hold."""
 _GRACE_SECONDS = 2.0
 _EMULATED_FRAME_SECONDS = 5.0
-_TYPES: Final = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "int8": "tensor(int8)"}
+_TYPES: Final = {"float32": "tensor(float)", "float64": "tensor(double)"}
+"""Types whose name in onnxruntime is not numpy's."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,11 @@ class NetSession(AsyncRun):
         return [_node(self.program.input)]
 
     def get_outputs(self) -> list[NodeArg]:
-        """The scores of every frame."""
-        return [_node(self.program.output)]
+        """The outputs of every frame."""
+        return [_node(output.port) for output in self.program.outputs]
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[npt.NDArray[Any]]:
-        """Scores, float32 [frames, ...], of the input [frames, ...] in the model's layout and dtype.
+        """The named outputs, or all, [frames, ...] of the input [frames, ...], in the model's layouts and dtypes.
 
         Raises:
             InputError: an unknown name, a missing input, one of another shape or dtype, or NaN in it.
@@ -110,23 +112,25 @@ class NetSession(AsyncRun):
             KernelError: the kernel refused a start.
             DeviceError: the session is closed, the overlay was replaced, a bus error.
         """
-        self._check_outputs(output_names)
+        wanted = self._check_outputs(output_names)
         frames = self._check_input(feeds)
-        results = np.empty((len(frames), self.program.output.size), np.float32)
+        parts: list[list[npt.NDArray[Any]]] = []
         cycles, seconds, starts = 0, 0.0, 0
         with self._kernel.lock:
             for first in range(0, len(frames), FRAMES):
-                part = frames[first : first + FRAMES]
-                sums, took, lasted = self._start(part)
-                results[first : first + len(part)] = self._scores(sums)
+                words, took, lasted = self._start(frames[first : first + FRAMES])
+                parts.append(outputs_of(self.program, words))
                 cycles, seconds, starts = cycles + took, seconds + lasted, starts + 1
         self.last_counters = NetCounters(len(frames), starts, cycles, seconds)
-        return [_in_model_layout(results, self.program.output)]
+        return [np.concatenate([part[index] for part in parts]) for index in wanted]
 
-    def _check_outputs(self, names: Sequence[str] | None) -> None:
+    def _check_outputs(self, names: Sequence[str] | None) -> list[int]:
+        """Numbers of the outputs that are asked for."""
+        known = [output.port.name for output in self.program.outputs]
         for name in names or ():
-            if name != self.program.output.name:
-                raise InputError(f"there is no output {name!r}", f"the output is {self.program.output.name!r}")
+            if name not in known:
+                raise InputError(f"there is no output {name!r}", f"outputs: {', '.join(map(repr, known))}")
+        return [known.index(name) for name in names or known]
 
     def _check_input(self, feeds: Mapping[str, Any]) -> npt.NDArray[np.generic]:
         """Frames [n, ...] in channels-last order."""
@@ -159,7 +163,7 @@ class NetSession(AsyncRun):
         return values.transpose(0, *(axis + 1 for axis in port.axes)).reshape(len(values), -1)
 
     def _start(self, frames: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.int32], int, float]:
-        """One start: the sums, int32 [frames, ...], the cycles and the seconds."""
+        """One start: what the kernel wrote, int32 [frames, words], the cycles and the seconds."""
         if self._closed:
             raise DeviceError("the session is closed", "load the bundle again")
         if self.cancelled is not None and self.cancelled.is_set():
@@ -180,7 +184,7 @@ class NetSession(AsyncRun):
         buffer, size = self._buffers["output"], self.program.output_bytes
         buffer.from_device(0, len(frames) * size)
         words = buffer.view(np.int32, 0, len(frames) * size // 4).reshape(len(frames), size // 4)
-        return words[:, : self.program.output.size].astype(np.int32), found["cycles"], seconds
+        return words[:, : self.program.words].astype(np.int32), found["cycles"], seconds
 
     def _send(self, frames: npt.NDArray[np.generic]) -> None:
         size = self.program.input_bytes
@@ -188,12 +192,6 @@ class NetSession(AsyncRun):
         raw = np.ascontiguousarray(frames).view(np.uint8).reshape(len(frames), -1)
         padded[:, : raw.shape[1]] = raw
         self._buffers["input"].fill(padded)
-
-    def _scores(self, sums: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        program = self.program
-        scale, offset = np.array(program.scale, np.float32), np.array(program.offset, np.float32)
-        values = sums.astype(np.float32).reshape(len(sums), -1, program.channels) * scale + offset
-        return values.reshape(len(sums), -1)
 
     def _time_limit(self, frames: int) -> float:
         if self._timeout is not None:
@@ -226,10 +224,4 @@ class NetSession(AsyncRun):
 
 
 def _node(port: NetPort) -> NodeArg:
-    return NodeArg(port.name, ("frames", *port.shape), _TYPES[port.dtype])
-
-
-def _in_model_layout(values: npt.NDArray[np.float32], port: NetPort) -> npt.NDArray[np.float32]:
-    """[frames, *shape] of frames in channels-last order."""
-    frames = values.reshape(len(values), *(port.shape[axis] for axis in port.axes))
-    return frames.transpose(0, *(port.axes.index(axis) + 1 for axis in range(len(port.axes))))
+    return NodeArg(port.name, ("frames", *port.shape), _TYPES.get(port.dtype, f"tensor({port.dtype})"))

@@ -57,7 +57,7 @@ def check(session: AnySession) -> Iterator[Check]:
     reference = _read(session.bundle)
     found = record(session)["answer"]
     if isinstance(session, NetSession):
-        yield _alike("frames one by one", found["scores"], _frame_by_frame(session))
+        yield _alike("frames one by one", found["outputs"], _frame_by_frame(session))
     else:
         yield _alike("prompt equals steps", found["logits"], _steps(session))
         yield _alike("generation equals steps", (found["generated"], found["state"]), _stepped(session, found))
@@ -101,22 +101,22 @@ def _stepped(session: Session, found: dict[str, Any]) -> tuple[list[int], str]:
 
 
 def _net_answer(session: NetSession) -> dict[str, Any]:
-    (scores,) = session.run(None, random_frames(session, _FRAMES))
-    return {"scores": [_digest(frame) for frame in scores]}
+    outputs = session.run(None, random_frames(session, _FRAMES))
+    return {"outputs": [_digest(*frame) for frame in zip(*outputs, strict=True)]}
 
 
 def _frame_by_frame(session: NetSession) -> list[str]:
     feeds = random_frames(session, _FRAMES)
     single = ({name: values[i : i + 1] for name, values in feeds.items()} for i in range(_FRAMES))
-    return [_digest(session.run(None, frame)[0][0]) for frame in single]
+    return [_digest(*(output[0] for output in session.run(None, frame))) for frame in single]
 
 
 def _alike(name: str, left: Any, right: Any) -> Check:
     return Check(name, left == right, "bit for bit" if left == right else "the results differ")
 
 
-def _digest(values: np.ndarray[Any, Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values, np.float32).tobytes()).hexdigest()
+def _digest(*arrays: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(values).tobytes() for values in arrays)).hexdigest()
 
 
 def _read(bundle: Bundle) -> tuple[dict[str, Any], str] | None:

@@ -142,7 +142,7 @@ def _imported(path: Path, model: ir.Model, imported: Imported) -> Survey:
     return Survey(
         path,
         *_interface(model),
-        fates(model.graph, made_of(operations)),
+        fates(model.graph, made_of(operations), passed=imported.passed),
         [],
         weights(module, imported.store),
         tables(module),

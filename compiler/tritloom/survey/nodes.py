@@ -13,6 +13,7 @@ from ..ir.locations import onnx_names
 from ..ir.mlir import Operation
 
 FOLDED, PASSED, UNUSED = "a constant", "nothing: it passes a value on", "nothing: no output needs it"
+KEEPS_ORDER = "nothing: it keeps the order of what is ranked"
 REFUSED, IN_FRONT = "not supported", "not told: behind it stands a node that is not supported"
 
 
@@ -34,8 +35,11 @@ def made_of(operations: Sequence[Operation]) -> dict[str, str]:
     return {node: ", ".join(dict.fromkeys(names)) for node, names in made.items()}
 
 
-def fates(graph: ir.Graph, made: Mapping[str, str], refused: Collection[str] = ()) -> list[Node]:
-    """What every node became, or is part of. `made` says it of the main nodes, `refused` are not supported."""
+def fates(
+    graph: ir.Graph, made: Mapping[str, str], refused: Collection[str] = (), passed: Collection[str] = ()
+) -> list[Node]:
+    """What every node became, or is part of. `made` says it of the main nodes, `refused` are not supported, `passed`
+    only keep the order of what ArgMax or TopK ranks."""
     constant = _constant_nodes(graph)
 
     def fate(node: ir.Node) -> str:
@@ -44,6 +48,8 @@ def fates(graph: ir.Graph, made: Mapping[str, str], refused: Collection[str] = (
             return REFUSED
         if label in made:
             return made[label]
+        if label in passed:
+            return KEEPS_ORDER
         if node in constant:
             return FOLDED
         for user in _users(node):

@@ -21,13 +21,15 @@ from ..ir.mlir import ModuleOp, VerifyException
 from ..ir.store import UnknownSymbol
 from ..ir.text import IrSyntaxError, parse_ir
 from ..runtime.net_manifest import NetProgram
+from ..samples import Samples
 from .net_adders import read_adders
 from .net_codes import CodeCheck, LayerCodes
 from .net_device import check_cycles, check_net_device
-from .net_frames import Frames, frames_for, products_a_frame
+from .net_frames import frames_for, products_a_frame
 from .net_kernel import KernelStage, check_requantisers, check_weights_text
+from .net_outputs import Outputs, output_checks, ranked_tensors
+from .net_ranking import check_rankings
 from .net_reference import NetReference, has_integer_layers, net_reference
-from .net_scores import ScoreCheck
 from .net_sources import check_sources
 from .net_tables import StageTables, read_tables
 from .reference import read_graph
@@ -66,11 +68,11 @@ class _Net:
         net = net_of(self.compiled)
         return [op for op in net.body.block.ops if isinstance(op, flow.Stage)] if net is not None else []
 
-    def scores(self, module: ModuleOp, values: Array) -> Array:
-        """The interpreter's scores of a module, chunk by chunk."""
+    def outputs(self, module: ModuleOp, values: Array) -> Outputs:
+        """The interpreter's outputs of a module, chunk by chunk."""
         interpreter = NetInterpreter(module, self.imported.store)
-        source, output = self.program.input.name, self.program.output.name
-        return np.concatenate([interpreter.run({source: part})[output] for part in self.chunks(values)])
+        parts = [interpreter.run({self.program.input.name: part}) for part in self.chunks(values)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def chunks(self, values: Array) -> list[Array]:
         """Frames in portions that fit into memory."""
@@ -109,21 +111,22 @@ def verify_net(
 
 
 def _checks(
-    subject: Subject, program: NetProgram, imported: Imported, fed: Frames, after_each_pass: bool
+    subject: Subject, program: NetProgram, imported: Imported, fed: Samples, after_each_pass: bool
 ) -> list[Check]:
     wanted, checks = _against_reference(subject, program, imported, fed)
     try:
         net = _Net(subject, program, imported, _dumps(subject))
         checks += [_passes_check(net, fed.values)] if after_each_pass else []
-        compiled = net.scores(net.compiled, fed.values)
+        compiled = net.outputs(net.compiled, fed.values)
     except (VerifyException, UnknownSymbol, ValueError) as error:
         text = str(error).splitlines()[0]
         return [*checks, Check("compiled", False, "the bundle's IR does not fit the ONNX file", findings=[text])]
-    checks.append(_same_scores(wanted, compiled))
+    checks.append(_same_outputs(wanted, compiled, len(fed.values)))
     checks += _kernel_checks(net)
     fast = check_net_device(subject.bundle, program.input.name, fed.values, wanted, "fast")
     few = fed.values[:_BOUNDED]
-    bounded = check_net_device(subject.bundle, program.input.name, few, wanted[: len(few)], "bounded")
+    some = {name: array[: len(few)] for name, array in wanted.items()}
+    bounded = check_net_device(subject.bundle, program.input.name, few, some, "bounded")
     checks += [fast.check, bounded.check]
     if fast.initiations:
         works = [work_of(stage) for stage in net.stages]
@@ -136,24 +139,26 @@ def _checks(
 
 
 def _against_reference(
-    subject: Subject, program: NetProgram, imported: Imported, fed: Frames
-) -> tuple[Array, list[Check]]:
-    """Our scores of all frames, and the checks against the reference."""
+    subject: Subject, program: NetProgram, imported: Imported, fed: Samples
+) -> tuple[Outputs, list[Check]]:
+    """Our outputs of all frames, and the checks against the reference."""
     net = _Net(subject, program, imported, [("import", imported.module)])
-    ours = net.scores(imported.module, fed.values)
+    ours = net.outputs(imported.module, fed.values)
     reference, why = net_reference(subject.model)
     codes = CodeCheck(imported, has_integer_layers(read_graph(subject.model)))
-    scores = ScoreCheck(program.output.name, fed.labels)
+    outputs = output_checks(imported.module, fed.labels)
     if reference is None:
         missing = Check("codes", True, f"not compared: {why}", {"compared": 0}, skipped=True)
-        return ours, [missing, scores.uncompared(ours, why)]
+        return ours, [missing, *(output.uncompared(ours, why) for output in outputs)]
     first = 0
     for part in net.chunks(fed.values[: reference.most]):
-        truth = reference.run(part, codes.tensors)
+        truth = reference.run(part, list(dict.fromkeys([*codes.tensors, *ranked_tensors(outputs)])))
         local, differing = codes.run(part, truth, first)
-        scores.add(ours[first : first + len(part)], local[scores.output], truth[scores.output], differing)
+        here = {name: values[first : first + len(part)] for name, values in ours.items()}
+        for output in outputs:
+            output.add(here, local, truth, differing)
         first += len(part)
-    return ours, [_codes_check(codes, reference, first), scores.check(ours, reference.name)]
+    return ours, [_codes_check(codes, reference, first), *(output.check(ours, reference.name) for output in outputs)]
 
 
 def _codes_check(codes: CodeCheck, reference: NetReference, frames: int) -> Check:
@@ -213,13 +218,13 @@ def _dumps(subject: Subject) -> list[tuple[str, ModuleOp]]:
 
 
 def _passes_check(net: _Net, values: Array) -> Check:
-    """The first pass whose result gives other scores than the import."""
+    """The first pass whose result gives other outputs than the import."""
     few = values[:_EACH_PASS]
-    wanted = net.scores(net.imported.module, few)
+    wanted = net.outputs(net.imported.module, few)
     for name, module in net.dumps:
         try:
             module.verify()
-            text = _difference(wanted, net.scores(module, few))
+            text = _difference(wanted, net.outputs(module, few))
         except (VerifyException, UnknownSymbol, ValueError) as error:
             text = str(error).splitlines()[0]
         if text:
@@ -229,19 +234,27 @@ def _passes_check(net: _Net, values: Array) -> Check:
     return Check("passes", True, detail, {"passes": len(net.dumps), "frames": len(few)})
 
 
-def _difference(wanted: Array, found: Array) -> str:
-    if found.shape != wanted.shape:
-        return f"scores {list(found.shape)}, not {list(wanted.shape)}"
-    frames = np.flatnonzero((found != wanted).reshape(len(found), -1).any(axis=1))
-    return f"{len(frames)} of {len(found)} frames differ, the first is frame {frames[0]}" if len(frames) else ""
+def _difference(wanted: Outputs, found: Outputs) -> str:
+    """The first output that differs."""
+    for name, array in wanted.items():
+        if name not in found or found[name].shape != array.shape or found[name].dtype != array.dtype:
+            return f"'{name}' is {_kind(found.get(name))}, not {_kind(array)}"
+        frames = np.flatnonzero((found[name] != array).reshape(len(array), -1).any(axis=1))
+        if len(frames):
+            return f"'{name}': {len(frames)} of {len(array)} frames differ, the first is frame {frames[0]}"
+    return ""
 
 
-def _same_scores(wanted: Array, found: Array) -> Check:
+def _kind(array: Array | None) -> str:
+    return "missing" if array is None else f"{array.dtype} {list(array.shape)}"
+
+
+def _same_outputs(wanted: Outputs, found: Outputs, frames: int) -> Check:
     text = _difference(wanted, found)
-    figures: dict[str, Figure] = {"frames": len(wanted)}
+    figures: dict[str, Figure] = {"frames": frames}
     if text:
-        return Check("compiled", False, "the compiled IR gives other scores than the imported net", figures, [text])
-    return Check("compiled", True, f"the compiled IR gives the imported net's scores, {len(wanted):,} frames", figures)
+        return Check("compiled", False, "the compiled IR gives other outputs than the imported net", figures, [text])
+    return Check("compiled", True, f"the compiled IR gives the imported net's outputs, {frames:,} frames", figures)
 
 
 def _struct(name: str) -> str:
@@ -279,4 +292,5 @@ def _kernel_checks(net: _Net) -> list[Check]:
         detail = f"hls/config.h has {len(stages)} of the {len(net.stages)} stages of the IR"
         return [*checks, Check("weights", False, detail)]
     ordered: Sequence[KernelStage] = stages
-    return [*checks, check_weights_text(ordered, net.compiled, store), check_requantisers(ordered, net.compiled, store)]
+    checks += [check_weights_text(ordered, net.compiled, store), check_requantisers(ordered, net.compiled, store)]
+    return checks + check_rankings(ordered, store)

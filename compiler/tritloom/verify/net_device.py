@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..runtime import Bundle, NetSession, TritloomRuntimeError
 from ..runtime.net_session import FRAMES
 from .device import failed, same_bits
+from .net_outputs import Outputs
 from .report import Check, Figure
 
 Array = NDArray[Any]
@@ -31,36 +32,47 @@ class DeviceRun:
     """Of the last start."""
 
 
-def check_net_device(bundle: Bundle, name: str, values: Array, wanted: Array, build: str) -> DeviceRun:
-    """Run frames through the driver; every score must have the interpreter's bits."""
+def check_net_device(bundle: Bundle, name: str, values: Array, wanted: Outputs, build: str) -> DeviceRun:
+    """Run frames through the driver; every element of every output must have the interpreter's bits."""
     from ..runtime.emulator.device import EmulatedDevice
 
     title = f"device, {build} build"
     device = EmulatedDevice(build=build)
     try:
         with NetSession(bundle, device) as session:
-            (found,) = session.run(None, {name: values})
+            found = session.run(list(wanted), {name: values})
     except TritloomRuntimeError as error:
         return DeviceRun(failed(title, error), {}, 0)
-    found, wanted = np.ascontiguousarray(found), np.ascontiguousarray(wanted)
     counts = dict(device.net_kernel.initiations) if device.net_kernel is not None else {}
     last = (len(values) - 1) % FRAMES + 1
-    return DeviceRun(_compared(title, found, wanted), counts, last)
+    return DeviceRun(_compared(title, found, wanted, len(values)), counts, last)
 
 
-def _compared(title: str, found: Array, wanted: Array) -> Check:
-    figures: dict[str, Figure] = {"frames": len(wanted), "scores": int(wanted.size)}
-    if same_bits(found, wanted):
-        return Check(title, True, f"{wanted.size:,} scores of {len(wanted):,} frames, bit for bit", figures)
+def _compared(title: str, found: Sequence[Array], wanted: Outputs, frames: int) -> Check:
+    elements = sum(array.size for array in wanted.values())
+    figures: dict[str, Figure] = {"frames": frames, "elements": elements}
+    for array, (name, ours) in zip(found, wanted.items(), strict=True):
+        if (difference := _difference(name, array, ours)) is not None:
+            detail, wrong, findings = difference
+            return Check(title, False, detail, {**figures, "wrong": wrong}, findings)
+    names = ", ".join(f"'{name}'" for name in wanted)
+    return Check(title, True, f"{elements:,} elements of {names}, {frames:,} frames, bit for bit", figures)
+
+
+def _difference(name: str, found: Array, wanted: Array) -> tuple[str, int, list[str]] | None:
+    """What is said of an output that differs, in how many frames, and the first place; None where it does not."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
-        text = f"{found.dtype} {list(found.shape)}, the interpreter has {wanted.dtype} {list(wanted.shape)}"
-        return Check(title, False, text, figures)
-    places = np.argwhere(found.view(np.uint32) != wanted.view(np.uint32))
+        text = f"'{name}' is {found.dtype} {list(found.shape)}, the interpreter has {wanted.dtype} {list(wanted.shape)}"
+        return text, len(wanted), []
+    found, wanted = np.ascontiguousarray(found), np.ascontiguousarray(wanted)
+    if same_bits(found, wanted):
+        return None
+    bits = f"u{wanted.dtype.itemsize}"
+    places = np.argwhere(found.view(bits) != wanted.view(bits))
     place = tuple(int(i) for i in places[0])
     frames = len(np.unique(places[:, 0]))
-    first = f"frame {place[0]}, score {list(place[1:])}: device {found[place]:.9g}, interpreter {wanted[place]:.9g}"
-    detail = f"{frames} of {len(wanted)} frames differ"
-    return Check(title, False, detail, {**figures, "wrong": frames}, [first])
+    first = f"frame {place[0]}, '{name}' {list(place[1:])}: device {found[place]:.9g}, interpreter {wanted[place]:.9g}"
+    return f"{frames} of {len(wanted)} frames differ", frames, [first]
 
 
 def check_cycles(run: DeviceRun, expected: Sequence[int], stated: float, stated_by_stages: int) -> Check:

@@ -36,8 +36,7 @@ class KernelStage:
     @property
     def label(self) -> str:
         """Its name, symbol and ONNX nodes."""
-        symbol = self.op.properties.get("weight") or self.op.properties.get("function")
-        return f"{self.name} {symbol} (ONNX {', '.join(onnx_names(self.op)) or 'none'})"
+        return f"{self.name} {self.op.symbol} (ONNX {', '.join(onnx_names(self.op)) or 'none'})"
 
 
 # --- weights -----------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from tritloom.errors import InputError
 from tritloom.frontend import Imported, import_onnx
 from tritloom.ir.bindings import bound_tensor
 from tritloom.ir.interpreter.net import NetInterpreter
-from tritloom.ir.mlir import Operation, SSAValue
-from tritloom.ir.tern import QuantizeOp, RequantizeOp, ScoresOp, element_of, range_of
+from tritloom.ir.mlir import Operation, SSAValue, TensorType, f32
+from tritloom.ir.tern import QuantizeOp, RequantizeOp, ReturnOp, TopKOp, element_of, range_of
 
 Array = NDArray[Any]
 QUANTISERS = (QuantizeOp, RequantizeOp)
@@ -90,15 +90,19 @@ def check(model: onnx.ModelProto, x: Array, folder: Path, exact: bool = False) -
     `exact`: nothing may differ. Otherwise codes may at ties. Each layer is fed onnxruntime's own codes.
     """
     found = Compared(import_model(model, folder))
+    module = found.imported.module
+    (returned,) = (op for op in module.walk() if isinstance(op, ReturnOp))
+    best = {value.owner for value in returned.values if isinstance(value.owner, TopKOp)}
+    ranked = {op.ranks.tensor.data for op in module.walk() if isinstance(op, TopKOp) and op.ranks is not None}
     interpreter = NetInterpreter(found.imported.module, found.imported.store)
     port = interpreter.net.input_ports[0]
     quantisers = {op: bound_tensor(op.results[0]) for op in interpreter.net.walk() if isinstance(op, QUANTISERS)}
-    truth = reference(model, x, [name for name in quantisers.values() if name])
+    truth = reference(model, x, [*ranked, *(name for name in quantisers.values() if name)])
     values: dict[SSAValue, Array] = {interpreter.net.body.block.args[0]: channels_last(x)}
 
     def observe(op: Operation, results: list[Array]) -> None:
         values[op.results[0]] = ours = results[0]
-        if not isinstance(op, ScoresOp):
+        if isinstance(op.results[0].type, TensorType) and op.results[0].type.element_type != f32:
             low, high = range_of(element_of(op.results[0]))
             assert low <= ours.min() <= ours.max() <= high, op
         if not (name := quantisers.get(op)):
@@ -114,8 +118,13 @@ def check(model: onnx.ModelProto, x: Array, folder: Path, exact: bool = False) -
 
     found.scores = interpreter.run({port.tensor.data: x}, observe)
     found.expected = {name: truth[name] for name in found.scores}
-    for name, scores in found.scores.items():
-        check_scores(scores, truth[name], exact)
+    span = max(float(np.ptp(truth[name])) for name in [*ranked, *found.scores]) if ranked else None
+    for (name, values_), value in zip(found.scores.items(), returned.values, strict=True):
+        assert (values_.dtype, values_.shape) == (truth[name].dtype, truth[name].shape)
+        if value.owner in best:
+            check_indices(values_, truth[name], value.owner, truth, exact)
+        else:
+            check_scores(values_, truth[name], exact, span)
     return found
 
 
@@ -132,12 +141,29 @@ def distance(imported: Imported, op: Operation, place: tuple[int, ...], values: 
     return min(abs(total - at) for at in places) / width
 
 
-def check_scores(ours: Array, theirs: Array, exact: bool) -> None:
+def check_indices(ours: Array, theirs: Array, op: TopKOp, truth: dict[str, Array], exact: bool) -> None:
+    """The same indices, but where the values of theirs that are ranked differ by next to nothing."""
+    assert op.ranks is not None
+    values = truth[op.ranks.tensor.data]
+    axis = 1 + op.ranks.order[-1]
+    values = np.moveaxis(values, axis, -1)
+    shape = (*values.shape[:-1], -1)
+    a, b = (
+        np.moveaxis(x, axis, -1).reshape(shape) if x.ndim > values.ndim - 1 else x.reshape(shape)
+        for x in (ours, theirs)
+    )
+    gap = np.abs(np.take_along_axis(values, a.astype(int), -1) - np.take_along_axis(values, b.astype(int), -1))
+    assert gap.max() <= (0 if exact else SCORES * np.ptp(values))
+    if exact:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def check_scores(ours: Array, theirs: Array, exact: bool, span: float | None = None) -> None:
     """Scores within 1e-6 of their range; the same classes, but where two scores of theirs are that near."""
     if exact:
         np.testing.assert_array_equal(ours, theirs)
         return
-    span = max(float(np.ptp(theirs)), 1e-30)
+    span = span or max(float(np.ptp(theirs)), 1e-30)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=SCORES * span)
     if theirs.ndim == 2 and theirs.shape[1] > 1:
         chosen = np.take_along_axis(theirs, ours.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]

@@ -12,7 +12,6 @@ from graphs import Graph, random_bytes, random_trits
 from onnx import TensorProto
 from tritloom.ir.tern import (
     ConcatOp,
-    Conv2dOp,
     DenseOp,
     PoolOp,
     QuantizeOp,
@@ -379,20 +378,6 @@ def test_the_type_of_sums_is_the_narrowest(kind: int, low: int, high: int, colum
     largest = max(int(np.where(row > 0, row * high, row * low).sum()) for row in trits.astype(int))
     smallest = min(int(np.where(row > 0, row * low, row * high).sum()) for row in trits.astype(int))
     assert element_of(op.result) == integer_for(smallest, largest)
-
-
-def test_the_type_of_padded_sums_holds_the_zero_point(tmp_path: Path) -> None:
-    """Codes 6 to 15, zero point 1: at the upper border a sum is larger than any inside."""
-    g = Graph()
-    codes = g.add("Clip", g.input([1, 1, 4, 4], TensorProto.UINT8), np.uint8(6), np.uint8(15))
-    x = g.add("DequantizeLinear", codes, np.float32(1), np.uint8(1))
-    weight = np.float32([[[[-1, -1, -1], [1, 1, 1], [1, 1, -1]]]])
-    g.output(g.add("Conv", x, weight, pads=[1, 1, 1, 1]), rank=4)
-    module = import_model(g.model(), tmp_path).module
-    (op,) = (op for op in module.walk() if isinstance(op, Conv2dOp))
-    assert op.pad_code.value.data == 1
-    images = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (512, 1, 4, 4))
-    check(g.model(), images, tmp_path, exact=True)
 
 
 def test_the_sign_of_zero(tmp_path: Path) -> None:

@@ -11,15 +11,19 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from frontend.mutations import mutated
+from onnx import helper, numpy_helper
 from tritloom.errors import InputError
 from tritloom.frontend import import_onnx
+from tritloom.frontend.feedforward.results import ENDINGS
 from tritloom.frontend.feedforward.table import READERS
 
 FILES = sorted((Path(__file__).parents[2] / "fixtures" / "feedforward").glob("*.onnx"))
 SAMPLE, ALL, SHARDS = 120, 5000, 10
+OPERATORS = sorted(READERS.keys() | {("", op_type) for op_type in ENDINGS})
 LONGEST = 10.0
 """Seconds that one import may take."""
 
@@ -30,14 +34,33 @@ def original(index: int) -> onnx.ModelProto:
 
 
 def damaged(seed: int) -> bytes:
-    """A mutated net; of every second one an operator, too, has become another that nets have."""
+    """A mutated net. Some end in an operator behind the scores, in some an operator is another that nets have."""
     chance = random.Random(seed)
     model = onnx.ModelProto()
     model.CopyFrom(original(seed % len(FILES)))
-    if seed % 2:
+    if chance.random() < 0.5:
+        model = ended(model, chance.choice(sorted(ENDINGS)), chance)
+    if chance.random() < 0.5:
         node = chance.choice(model.graph.node)
-        node.domain, node.op_type = chance.choice(sorted(READERS))
+        domains = {opset.domain for opset in model.opset_import}
+        node.domain, node.op_type = chance.choice([found for found in OPERATORS if found[0] in domains])
     return mutated(model, seed)
+
+
+def ended(model: onnx.ModelProto, op_type: str, chance: random.Random) -> onnx.ModelProto:
+    """With an operator behind the graph's output; sometimes what it reads stays an output."""
+    graph = model.graph
+    (scores,) = graph.output
+    inputs, outputs = [scores.name], [onnx.ValueInfoProto(name="ended")]
+    if op_type == "TopK":
+        graph.initializer.append(numpy_helper.from_array(np.array([2]), "ended_k"))
+        inputs, outputs = [*inputs, "ended_k"], [*outputs, onnx.ValueInfoProto(name="ended_indices")]
+    names = [output.name for output in outputs]
+    graph.node.append(helper.make_node(op_type, inputs, names, name="ending", axis=chance.choice([-1, 1])))
+    kept = chance.sample([scores, *outputs], chance.randint(1, 1 + len(outputs)))
+    del graph.output[:]
+    graph.output.extend(kept)
+    return onnx.shape_inference.infer_shapes(model)
 
 
 def outcome(seed: int, path: Path) -> bool:

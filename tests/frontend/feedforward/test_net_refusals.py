@@ -28,7 +28,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     y = g.add("Relu", g.add("Conv", x, floats(8, 3, 3, 3)))
     y = g.add("HardSwish", g.add("Conv", y, floats(8, 8, 3, 3), pads=[1, 1, 1, 1]))
     y = g.add("Conv", g.quantised(y, 0.1, bits=4), np.linspace(-1, 1, 288, dtype=np.float32).reshape(4, 8, 3, 3))
-    g.output(g.add("Softmax", dense(g, g.add("Flatten", y), 5, 64)))
+    g.output(g.add("Hardmax", dense(g, g.add("Flatten", y), 5, 64)))
     error = refusal(g.model(), tmp_path)
     assert error.message == (
         "4 nodes are not supported:\n"
@@ -46,20 +46,22 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         "    'Conv_8' [N, 4, 4, 4]\n"
         "    instead: export the quantised weights (-1, 0, +1 and a scale), or masters with the absmean quantiser in"
         " the graph; or quantise them now, after training: --ternarise absmean (or twn)\n"
-        "  Softmax: it belongs behind the scores\n"
-        "    'Softmax_11' [N, 5]\n"
-        "    instead: export the model without it: the host takes softmax, argmax or top-k of the scores"
+        "  Hardmax: it belongs behind the scores\n"
+        "    'Hardmax_11' [N, 5]\n"
+        "    instead: use ArgMax, TopK, Softmax, LogSoftmax or Sigmoid there, or compute it on the host"
     )
     assert error.hint == HINT
 
 
-CASES: dict[str, tuple[Callable[[Graph], str], str, str]] = {}
-"""What is built on an image [1, 2, 6, 6]; the node, and why it is refused."""
+CASES: dict[str, tuple[Callable[[Graph], str], str, str, int, int]] = {}
+"""What is built on an image [1, 2, 6, 6]; the node, and why it is refused; rank and type of the output."""
 
 
-def case(node: str, reason: str) -> Callable[[Callable[[Graph], str]], None]:
+def case(
+    node: str, reason: str, rank: int = 0, kind: int = TensorProto.FLOAT
+) -> Callable[[Callable[[Graph], str]], None]:
     def keep(build: Callable[[Graph], str]) -> None:
-        CASES[f"{node}: {reason}"] = (build, node, reason)
+        CASES[f"{node}: {reason}"] = (build, node, reason, rank, kind)
 
     return keep
 
@@ -83,6 +85,12 @@ def _(g: Graph) -> str:
 @case("Conv", "its window 9 x 9 is larger than its operand 6 x 6")
 def _(g: Graph) -> str:
     return g.add("Conv", image(g), floats(3, 2, 3, 3), dilations=[4, 4])
+
+
+@case("MaxPool", "its kernel [2, 2], strides [0, 1], dilations [1, 1] or pads [0, 0, 0, 0] are not supported")
+def _(g: Graph) -> str:
+    x = g.add("Quant", image(g), np.float32(0.1), np.float32(0), np.float32(4), domain=QONNX)
+    return g.add("MaxPool", x, kernel_shape=[2, 2], strides=[0, 1])
 
 
 @case("Conv", "its activations have a scale for each channel")
@@ -219,15 +227,126 @@ def _(g: Graph) -> str:
     return g.add("GRU", x, np.zeros((1, 6, 6), np.float32), np.zeros((1, 6, 2), np.float32), hidden_size=2)
 
 
+def scored(g: Graph, classes: int = 4) -> str:
+    """Scores of the classes."""
+    return g.add("Gemm", g.add("Flatten", image(g)), floats(classes, 72), transB=1)
+
+
+@case("ArgMax", "its axis 0 is not that of the channels", 2, TensorProto.INT64)
+def _(g: Graph) -> str:
+    return g.add("ArgMax", scored(g))
+
+
+@case("ArgMax", "its axis 9 is not that of the channels", 2, TensorProto.INT64)
+def _(g: Graph) -> str:
+    """Behind an operator that hides its rank from ONNX."""
+    scores = g.add("Quant", scored(g), np.float32(0.1), np.float32(0), np.float32(8), domain=QONNX)
+    return g.add("ArgMax", scores, axis=9)
+
+
+@case("Softmax", "as an output: its scale or offset is beyond float32", 2)
+def _(g: Graph) -> str:
+    y = scored(g)
+    for _ in range(2):
+        y = g.add("Mul", y, np.float32(1e38))
+    return g.add("Softmax", y)
+
+
+@case("ArgMax", "its axis 2 is not that of the channels", 4, TensorProto.INT64)
+def _(g: Graph) -> str:
+    return g.add("ArgMax", g.add("Conv", image(g), floats(3, 2, 3, 3)), axis=2)
+
+
+@case("ArgMax", "its axis 1 is not that of the channels", 2, TensorProto.INT64)
+def _(g: Graph) -> str:
+    """Over all pixels of several channels."""
+    return g.add("ArgMax", g.add("Flatten", g.add("Conv", image(g), floats(3, 2, 3, 3))), axis=1)
+
+
+@case(
+    "ArgMax",
+    "its activations are float: no quantiser stands between it and the layer in front of it",
+    2,
+    TensorProto.INT64,
+)
+def _(g: Graph) -> str:
+    return g.add("ArgMax", g.add("Relu", scored(g)), axis=1)
+
+
+@case("TopK", "it takes the best 0 of 4 channels", 2)
+def _(g: Graph) -> str:
+    return g.add("TopK", scored(g), np.array([0]), outputs=2)
+
+
+@case("TopK", "its k is computed at run time", 2)
+def _(g: Graph) -> str:
+    scores = scored(g)
+    k = g.add("ArgMax", scores, axis=1, keepdims=0)
+    return g.add("TopK", scores, k, outputs=2)
+
+
+@case("TopK", "its results are in no order: sorted is 0", 2)
+def _(g: Graph) -> str:
+    return g.add("TopK", scored(g), np.array([2]), outputs=2, sorted=0)
+
+
+@case("TopK", "as an output: its activations are float: no quantiser stands between it and the layer in front of it", 2)
+def _(g: Graph) -> str:
+    """The indices would be the scores' own; the values are not."""
+    return g.add("TopK", g.add("Tanh", scored(g)), np.array([2]), outputs=2)
+
+
+@case(
+    "ArgMax", "its scales and offsets are too far apart: keys of 62 bits do not order all scores", 2, TensorProto.INT64
+)
+def _(g: Graph) -> str:
+    return g.add("ArgMax", g.add("Mul", scored(g), np.float32([1, 1e-9, 1, 1])), axis=1)
+
+
+@case("Add", "it computes with what stands behind the scores", 2)
+def _(g: Graph) -> str:
+    return g.add("Add", g.add("Softmax", scored(g)), np.float32(1))
+
+
+@case("Gemm", "it computes with what stands behind the scores", 2)
+def _(g: Graph) -> str:
+    return g.add("Gemm", g.add("LogSoftmax", scored(g)), floats(3, 4), transB=1)
+
+
+@case("ArgMax", "it computes with what stands behind the scores", 2, TensorProto.INT64)
+def _(g: Graph) -> str:
+    return g.add("ArgMax", g.add("TopK", scored(g), np.array([2]), outputs=2), axis=1)
+
+
+@case("Cast", "it computes with what stands behind the scores", 2)
+def _(g: Graph) -> str:
+    return g.add("Cast", g.add("ArgMax", scored(g), axis=1), to=TensorProto.FLOAT)
+
+
+@case("Cast", "INT8 does not hold indices of 200 channels", 2, TensorProto.INT8)
+def _(g: Graph) -> str:
+    return g.add("Cast", g.add("ArgMax", scored(g, 200), axis=1), to=TensorProto.INT8)
+
+
+@case("Softmax", "its axis 3 is not that of the channels")
+def _(g: Graph) -> str:
+    return g.add("Softmax", g.add("Conv", image(g), floats(3, 2, 3, 3)))
+
+
+@case("Softmax", "its activations are float: no quantiser stands between it and the layer in front of it", 2)
+def _(g: Graph) -> str:
+    return g.add("Softmax", g.add("Sigmoid", scored(g)))
+
+
 RANKS = {"Gemm": 2, "Reshape": 2, "Squeeze": 1, "DynamicQuantizeLinear": 2, "Conv: it is a convolution over 3 axes": 5}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_one_node(name: str, tmp_path: Path) -> None:
-    build, node, reason = CASES[name]
+    build, node, reason, rank, kind = CASES[name]
     g = Graph(opset=20)
     value = build(g)
-    g.output(value, rank=RANKS.get(name, RANKS.get(node, 4)))
+    g.output(value, kind=kind, rank=rank or RANKS.get(name, RANKS.get(node, 4)))
     lines = refusal(g.model(), tmp_path).message.splitlines()
     assert lines[0] == "1 node is not supported:"
     assert lines[1].split("::")[-1].strip() == f"{node}: {reason}"

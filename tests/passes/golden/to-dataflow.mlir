@@ -72,3 +72,110 @@ builtin.module {
 }
 // AFTER
 refused: pass 'to-dataflow' needs the integer form of every requantiser
+
+// TEST: the largest is found on the fabric
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.ranking "r1" {multipliers = 1 : i64, biases = 6 : i64, bits = 15 : i64, multiplier_bits = 0 : i64, hash = "4c9022b3fac3387b4a3374e793c735fffc20bdbf22b42ebc55c045d2b941a164"}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"label", [1], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = tern.dense %0 @w0 : tensor<8xui8> -> tensor<6xsi12>
+    %2, %3 = tern.top_k %1 @r1 {k = 1 : i64, last = 0 : i64} : tensor<6xsi12> -> tensor<1xui3>, tensor<1xsi12>
+    tern.return %2 : tensor<1xui3>
+  }
+}
+// AFTER
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.ranking "r1" {multipliers = 1 : i64, biases = 6 : i64, bits = 15 : i64, multiplier_bits = 0 : i64, hash = "4c9022b3fac3387b4a3374e793c735fffc20bdbf22b42ebc55c045d2b941a164"}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"label", [1], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = flow.load %0 {beat_bits = 128 : i64} : tensor<8xui8> -> !flow.stream<tensor<8xui8>, lanes = 1, depth = 2>
+    %2 = flow.mvau %1 @w0 {groups = 1 : i64} : !flow.stream<tensor<8xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<6xsi12>, lanes = 1, depth = 2>
+    %3 = flow.top_k %2 @r1 {k = 1 : i64, last = 0 : i64, pairs = 0 : i64} : !flow.stream<tensor<6xsi12>, lanes = 1, depth = 2> -> !flow.stream<tensor<1xui3>, lanes = 1, depth = 2>
+    %4 = flow.store %3 {beat_bits = 128 : i64} : !flow.stream<tensor<1xui3>, lanes = 1, depth = 2> -> tensor<1xui3>
+    tern.return %4 : tensor<1xui3>
+  }
+}
+
+// TEST: pairs, whose scores are the host's
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.ranking "r1" {multipliers = 1 : i64, biases = 1 : i64, bits = 13 : i64, multiplier_bits = 0 : i64, hash = "4ea2ed1420659bf15773230715e87b4408625eaf88869b7e8bb51c42889579d6"}
+  tern.vector "v2" {length = 6 : i64}
+  tern.vector "v3" {length = 6 : i64}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"values", [2], [0]>, #tern.port<"indices", [2], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = tern.dense %0 @w0 : tensor<8xui8> -> tensor<6xsi12>
+    %2, %3 = tern.top_k %1 @r1 {k = 2 : i64, last = 1 : i64} : tensor<6xsi12> -> tensor<2xui3>, tensor<2xsi12>
+    %4 = tern.scores_at %3, %2 {scale = @v2, offset = @v3} : tensor<2xsi12>, tensor<2xui3> -> tensor<2xf32>
+    tern.return %4, %2 : tensor<2xf32>, tensor<2xui3>
+  }
+}
+// AFTER
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.ranking "r1" {multipliers = 1 : i64, biases = 1 : i64, bits = 13 : i64, multiplier_bits = 0 : i64, hash = "4ea2ed1420659bf15773230715e87b4408625eaf88869b7e8bb51c42889579d6"}
+  tern.vector "v2" {length = 6 : i64}
+  tern.vector "v3" {length = 6 : i64}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"values", [2], [0]>, #tern.port<"indices", [2], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = flow.load %0 {beat_bits = 128 : i64} : tensor<8xui8> -> !flow.stream<tensor<8xui8>, lanes = 1, depth = 2>
+    %2 = flow.mvau %1 @w0 {groups = 1 : i64} : !flow.stream<tensor<8xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<6xsi12>, lanes = 1, depth = 2>
+    %3 = flow.top_k %2 @r1 {k = 2 : i64, last = 1 : i64, pairs = 1 : i64} : !flow.stream<tensor<6xsi12>, lanes = 1, depth = 2> -> !flow.stream<tensor<4xsi12>, lanes = 4, depth = 2>
+    %4 = flow.store %3 {beat_bits = 128 : i64} : !flow.stream<tensor<4xsi12>, lanes = 4, depth = 2> -> tensor<4xsi12>
+    %5, %6 = tern.unpair %4 : tensor<4xsi12> -> tensor<2xui3>, tensor<2xsi12>
+    %7 = tern.scores_at %6, %5 {scale = @v2, offset = @v3} : tensor<2xsi12>, tensor<2xui3> -> tensor<2xf32>
+    tern.return %7, %5 : tensor<2xf32>, tensor<2xui3>
+  }
+}
+
+// TEST: the host ranks where it has the sums anyway
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.vector "v1" {length = 6 : i64}
+  tern.vector "v2" {length = 6 : i64}
+  tern.ranking "r3" {multipliers = 1 : i64, biases = 6 : i64, bits = 15 : i64, multiplier_bits = 0 : i64, hash = "4c9022b3fac3387b4a3374e793c735fffc20bdbf22b42ebc55c045d2b941a164"}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"scores", [6], [0]>, #tern.port<"label", [1], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = tern.dense %0 @w0 : tensor<8xui8> -> tensor<6xsi12>
+    %2 = tern.scores %1 {scale = @v1, offset = @v2} : tensor<6xsi12> -> tensor<6xf32>
+    %3, %4 = tern.top_k %1 @r3 {k = 1 : i64, last = 0 : i64} : tensor<6xsi12> -> tensor<1xui3>, tensor<1xsi12>
+    %5 = tern.activation %2 {kind = #tern<activation softmax>} : tensor<6xf32> -> tensor<6xf32>
+    tern.return %5, %3 : tensor<6xf32>, tensor<1xui3>
+  }
+}
+// AFTER
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.vector "v1" {length = 6 : i64}
+  tern.vector "v2" {length = 6 : i64}
+  tern.ranking "r3" {multipliers = 1 : i64, biases = 6 : i64, bits = 15 : i64, multiplier_bits = 0 : i64, hash = "4c9022b3fac3387b4a3374e793c735fffc20bdbf22b42ebc55c045d2b941a164"}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"scores", [6], [0]>, #tern.port<"label", [1], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = flow.load %0 {beat_bits = 128 : i64} : tensor<8xui8> -> !flow.stream<tensor<8xui8>, lanes = 1, depth = 2>
+    %2 = flow.mvau %1 @w0 {groups = 1 : i64} : !flow.stream<tensor<8xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<6xsi12>, lanes = 1, depth = 2>
+    %3 = flow.store %2 {beat_bits = 128 : i64} : !flow.stream<tensor<6xsi12>, lanes = 1, depth = 2> -> tensor<6xsi12>
+    %4 = tern.scores %3 {scale = @v1, offset = @v2} : tensor<6xsi12> -> tensor<6xf32>
+    %5, %6 = tern.top_k %3 @r3 {k = 1 : i64, last = 0 : i64} : tensor<6xsi12> -> tensor<1xui3>, tensor<1xsi12>
+    %7 = tern.activation %4 {kind = #tern<activation softmax>} : tensor<6xf32> -> tensor<6xf32>
+    tern.return %7, %5 : tensor<6xf32>, tensor<1xui3>
+  }
+}
+
+// TEST: two tensors
+builtin.module {
+  tern.weight "w0" {rows = 6 : i64, cols = 8 : i64, scale = 1.000000e+00 : f32, hash = "6dce521f2004a40b7531eadddfc7104023fd4cfa64a04f8c91f7f2546681c839"}
+  tern.vector "v1" {length = 6 : i64}
+  tern.vector "v2" {length = 6 : i64}
+  tern.ranking "r3" {multipliers = 1 : i64, biases = 1 : i64, bits = 9 : i64, multiplier_bits = 0 : i64, hash = "4ea2ed1420659bf15773230715e87b4408625eaf88869b7e8bb51c42889579d6"}
+  tern.net "net" inputs [#tern.port<"x", [8], [0]>] outputs [#tern.port<"scores", [6], [0]>, #tern.port<"label", [1], [0], i64>] {
+  ^bb0(%0: tensor<8xui8>):
+    %1 = tern.dense %0 @w0 : tensor<8xui8> -> tensor<6xsi12>
+    %2 = tern.scores %1 {scale = @v1, offset = @v2} : tensor<6xsi12> -> tensor<6xf32>
+    %3, %4 = tern.top_k %0 @r3 {k = 1 : i64, last = 0 : i64} : tensor<8xui8> -> tensor<1xui3>, tensor<1xui8>
+    tern.return %2, %3 : tensor<6xf32>, tensor<1xui3>
+  }
+}
+// AFTER
+refused: the net's outputs, 'scores', 'label', are made of 2 tensors; the kernel writes one

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from ...ir.bindings import bind
 from ...ir.locations import location
 from ...ir.mlir import ArrayAttr, IntegerType, ModuleOp, Operation, SSAValue, TensorType, f32
+from ...ir.ranking import Ranking
 from ...ir.steps import StepFunction
 from ...ir.store import WeightStore, trits_hash
 from ...ir.tern import (
     NetOp,
     PortAttr,
     QuantizeOp,
+    RankingOp,
     RequantizeOp,
     ReturnOp,
     StepsOp,
@@ -78,10 +80,22 @@ class NetBuilder:
 
     def vector(self, name: str, values: NDArray[np.float32]) -> str:
         """Symbol of a float32 vector."""
-        symbol = self.unique(name)
-        self.store.add(symbol, lambda: values)
-        self._symbols.append(VectorOp(symbol, len(values)))
-        return symbol
+        key = ("vector", values.tobytes())
+        if key not in self._names:
+            symbol = self._names[key] = self.unique(name)
+            self.store.add(symbol, lambda: values)
+            self._symbols.append(VectorOp(symbol, len(values)))
+        return self._names[key]
+
+    def ranking(self, name: str, keys: Ranking) -> str:
+        """Symbol of the keys that order sums."""
+        key = ("ranking", keys.bits, keys.digest)
+        if key not in self._names:
+            symbol = self._names[key] = self.unique(name)
+            self.store.rankings[symbol] = keys
+            numbers = (len(keys.multiplier), len(keys.bias), keys.bits, keys.multiplier_bits)
+            self._symbols.append(RankingOp(symbol, *numbers, keys.digest))
+        return self._names[key]
 
     def steps(self, name: str, function: StepFunction) -> str:
         """Symbol of a step function."""

@@ -91,7 +91,7 @@ class Constants:
         self._arrays: dict[ir.Value, Array | None] = {}
         self.near_ties: dict[str, int] = {}
         """Weights rounded here, and how many of their codes lie next to a tie."""
-        self._opset = graph.model.opset_imports.get("", 20)
+        self.opset = graph.model.opset_imports.get("", 20)
         self._fixed = self._find()
 
     def _find(self) -> set[ir.Value]:
@@ -164,7 +164,7 @@ class Constants:
             return [own(node, [*inputs, *[None] * (_MOST_INPUTS - len(inputs))])]
         if node.op_type == "Round" and inputs[0] is not None:
             self._count_ties(node, inputs[0])
-        return evaluate(node, inputs, self._opset)
+        return evaluate(node, inputs, self.opset)
 
     def _shape(self, node: ir.Node) -> Array:
         source = node.inputs[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ...ir.mlir import SSAValue
 from ..graph import input_at
 from ..problems import Refusal
 from .builder import NetBuilder
@@ -16,9 +17,18 @@ from .constants import Constants
 from .forms import Form
 from .rows import Row, exactly
 
+if TYPE_CHECKING:
+    from .results import Result
+
 Array = NDArray[Any]
 LARGEST: Final = 1 << 25
 """Elements of a frame that anything may have."""
+
+
+ENDED: Final = (
+    "it computes with what stands behind the scores",
+    "end the model there, or take the scores in its place",
+)
 
 
 class Refused(Exception):
@@ -44,6 +54,14 @@ class Net:
     residues: dict[ir.Value, ir.Value]
     """Straight-through sums `x + (q - x)`, and the q that each stands for."""
     forms: dict[ir.Value, Form] = field(default_factory=dict)
+    results: dict[ir.Value, Result] = field(default_factory=dict)
+    """What stands behind the scores."""
+    plains: dict[object, Form] = field(default_factory=dict)
+    """Forms of several tensors, of clamps or maxima, as one tensor."""
+    scores: dict[object, SSAValue] = field(default_factory=dict)
+    """Of plain forms, by their terms and offset."""
+    passed: list[ir.Node] = field(default_factory=list)
+    """Nodes in front of a ranking that only keep the order of what it ranks."""
     refusals: list[Refusal] = field(default_factory=list)
 
     def refuse(self, node: ir.Node, reason: str, instead: str) -> None:
@@ -60,6 +78,8 @@ class Net:
         value = input_at(node, index)
         if value is None or value in self.constants:
             raise Refused(f"its operand {index} is constant or missing", "let the data flow through this operand")
+        if value in self.results:
+            raise Refused(*ENDED)
         if value not in self.forms:
             raise Unknown
         return self.forms[value]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -196,6 +197,14 @@ def merged(forms: Sequence[Form]) -> tuple[tuple[Term, ...], Row]:
         for tensor, scale in form.terms:
             scales[tensor] = plus(scales[tensor], scale) if tensor in scales else scale
     return tuple(Term(tensor, scale) for tensor, scale in scales.items()), offset
+
+
+def axes_in_order(index: Index) -> list[int] | None:
+    """The axes of an ONNX shape in the order in which they lie in the tensor; None where they do not."""
+    for order in permutations(range(index.ndim)):
+        if np.array_equal(index.transpose(order).reshape(-1), np.arange(index.size)):
+            return list(order)
+    return None
 
 
 def canonical(shape: tuple[int, ...]) -> Index:

@@ -34,6 +34,11 @@ class Rising(ABC):
     def rows(self) -> Sequence[Row]:
         """Its parameters."""
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether it keeps the order of any two numbers, in whatever channels they are."""
+        return False
+
     @abstractmethod
     def passed(self, boundary: Boundary, channel: int) -> Passed:
         """Where the operand makes the result pass `boundary`."""
@@ -87,6 +92,10 @@ class Rescale(Rising):
     def rows(self) -> Sequence[Row]:
         return [self.scale, self.offset]
 
+    @property
+    def keeps_order(self) -> bool:
+        return len(self.scale) == len(self.offset) == 1
+
     def passed(self, boundary: Boundary, channel: int) -> Passed:
         return Boundary((boundary.at - at(self.offset, channel)) / at(self.scale, channel), boundary.inclusive)
 
@@ -101,6 +110,10 @@ class Leaky(Rising):
     def rows(self) -> Sequence[Row]:
         return [self.slope]
 
+    @property
+    def keeps_order(self) -> bool:
+        return len(self.slope) == 1
+
     def passed(self, boundary: Boundary, channel: int) -> Passed:
         place = boundary.at if boundary.at >= 0 else boundary.at / at(self.slope, channel)
         return Boundary(place, boundary.inclusive)
@@ -113,6 +126,10 @@ class Logistic(Rising):
     @property
     def rows(self) -> Sequence[Row]:
         return []
+
+    @property
+    def keeps_order(self) -> bool:
+        return True
 
     def passed(self, boundary: Boundary, channel: int) -> Passed:
         if not 0 < boundary.at < 1:

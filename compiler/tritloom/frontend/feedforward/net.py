@@ -5,32 +5,34 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import permutations
 
-import numpy as np
 import onnx_ir as ir
 
 from ...errors import InputError
 from ...ir.mlir import ModuleOp, SSAValue, VerifyException, f32
 from ...ir.store import WeightStore
-from ...ir.tern import PortAttr, ScoresOp, integer_type, tensor_of
+from ...ir.tern import PortAttr, integer_type, tensor_of
 from ..graph import Graph
-from ..problems import NotImported, shape_text
+from ..problems import NotImported, node_label, shape_text
 from ..residues import find_residues
 from .builder import NetBuilder
 from .constants import Constants
 from .context import Net, Refused, Unknown
-from .forms import Form, Term
-from .plain import FEWER_LEVELS, plain, stand_in
+from .forms import Form, Term, axes_in_order
+from .plain import FEWER_LEVELS, stand_in
 from .ports import Port, input_port
 from .problems import SHAPED, unsupported
 from .products import check_weight
-from .rows import ONE, spread
+from .results import ENDINGS, Result, Scored, behind
+from .rows import ONE
 from .table import READERS
 from .tensors import Emitted, FloatInput, TooManyLevels
 
 _FLOATS = 1 << 129
-_EXACT_BITS = 25
+_OUTPUT_TYPES = frozenset(
+    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE}
+    | {ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (8, 16, 32, 64)}
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class ImportedNet:
     module: ModuleOp
     store: WeightStore
     near_ties: dict[str, int]
+    passed: list[str]
+    """Nodes that only keep the order of what a ranking ranks."""
     nodes: int
     """Of the ONNX graph; and of these, what is computed at run time."""
     run_time_nodes: int
@@ -69,6 +73,7 @@ def import_net(model: ir.Model) -> ImportedNet:
         module,
         net.builder.store,
         net.constants.near_ties,
+        [node_label(node) for node in net.passed],
         len(model.graph),
         len(needed),
         operations,
@@ -132,6 +137,12 @@ def _read(net: Net, node: ir.Node) -> None:
         net.forms[node.outputs[0]] = net.forms[quantised].by(node)
         return
     try:
+        if not node.domain and node.op_type in ENDINGS:
+            net.results.update(zip(node.outputs, ENDINGS[node.op_type](net, node), strict=False))
+            return
+        if node.inputs and node.inputs[0] in net.results:
+            net.results[node.outputs[0]] = behind(net, node)
+            return
         if reader is None:
             net.refusals.append(unsupported(node))
         else:
@@ -156,10 +167,10 @@ def _read(net: Net, node: ir.Node) -> None:
 
 
 def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
-    scores = [_scores(net, value) for value in model.graph.outputs]
+    outputs = [_output(net, value) for value in model.graph.outputs]
     if net.refusals:
         raise NotImported(net.refusals, [], {})
-    found = [score for score in scores if score is not None]
+    found = [output for output in outputs if output is not None]
     if not found:
         raise InputError("the model's outputs are constants", "export the model with its input connected")
     module = net.builder.finish([value for value, _ in found], [port for _, port in found])
@@ -173,53 +184,35 @@ def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
     return module
 
 
-def _scores(net: Net, output: ir.Value) -> tuple[SSAValue, PortAttr] | None:
-    """An output: its sums, rescaled."""
-    form = net.forms.get(output)
-    node = output.producer()
-    if form is None or node is None:
+def _output(net: Net, output: ir.Value) -> tuple[SSAValue, PortAttr] | None:
+    """An output: scores, or what stands behind them."""
+    result = net.results.get(output)
+    if result is None:
+        node = output.producer()
         if node is None or output in net.constants:
             raise InputError(
                 f"output '{output.name}' is constant, or the input itself", "remove it from the model's outputs"
             )
-        return None
+        if output not in net.forms:
+            return None
+        form = net.forms[output]
+        result = Result(node, form.index, Scored(net, form, node).value)
     try:
-        form = plain(net, form, node)
-        tensor, scale = form.terms[0]
-        bits = tensor.element.width.data
-        if bits > _EXACT_BITS:
-            raise Refused(f"its sums have {bits} bits", f"scores are exact up to {_EXACT_BITS} bits: add a quantiser")
+        return result.emit(), _output_port(result, output)
     except Refused as refused:
-        net.refuse(node, f"as an output: {refused.reason}", refused.instead)
-        return None
+        net.refuse(result.node, f"as an output: {refused.reason}", refused.instead)
     except TooManyLevels as error:
         net.refuse(error.node, str(error), FEWER_LEVELS)
-        return None
-    value = tensor.value()
-    vectors = [
-        net.builder.vector(
-            f"{output.name}.{what}", np.array([float(x) for x in spread(row, form.channels)], np.float32)
-        )
-        for what, row in (("scale", scale), ("offset", form.offset))
-    ]
-    result = net.builder.add(ScoresOp(value, *vectors), (node, *form.nodes), output.name or "")
-    return result, _output_port(form, output)
+    return None
 
 
-def _output_port(form: Form, output: ir.Value) -> PortAttr:
+def _output_port(result: Result, output: ir.Value) -> PortAttr:
     """How the output's axes lie in its tensor."""
-    frame = form.index.shape
-    order = axes_in_order(form)
+    order = axes_in_order(result.index)
     if order is None:
         raise InputError(
             f"output '{output.name}' is a reshaped image", "end the model in a layer, a pooling or a Flatten of vectors"
         )
-    return PortAttr.of(output.name or "", frame, order)
-
-
-def axes_in_order(form: Form) -> list[int] | None:
-    """The axes of the ONNX shape in the order in which they lie in the tensor."""
-    for order in permutations(range(form.index.ndim)):
-        if np.array_equal(form.index.transpose(order).reshape(-1), np.arange(form.index.size)):
-            return list(order)
-    return None
+    default = "int64" if result.channels else "float32"
+    dtype = output.dtype.numpy().name if output.dtype in _OUTPUT_TYPES else default
+    return PortAttr.of(output.name or "", result.index.shape, order, dtype)

@@ -30,6 +30,13 @@ def plain(net: Net, form: Form, node: ir.Node) -> Form:
     """
     if not all(tensor.whole for tensor in form.tensors):
         raise Refused("its activations are float: the input is not quantised", TWO_WAYS)
+    key = (form.terms, form.offset, form.stages, form.pool)
+    if key not in net.plains:
+        net.plains[key] = _plain(net, form, node)
+    return replace(net.plains[key], index=form.index, nodes=form.nodes)
+
+
+def _plain(net: Net, form: Form, node: ir.Node) -> Form:
     form = _summed(net, form, node)
     if form.stages:
         form = _clamped(net, form)

@@ -10,7 +10,7 @@ from ..problems import Refusal
 
 _ENDS: Final = (
     "it belongs behind the scores",
-    "export the model without it: the host takes softmax, argmax or top-k of the scores",
+    "use ArgMax, TopK, Softmax, LogSoftmax or Sigmoid there, or compute it on the host",
 )
 _DYNAMIC: Final = (
     "it computes a scale from each input: an integer net has static scales only",
@@ -35,7 +35,7 @@ _UNKNOWN: Final = (
     "use convolutions, dense layers, pooling, batch norm, rising activations and quantisers",
 )
 _ADVICE: Final = {
-    **dict.fromkeys(("Softmax", "LogSoftmax", "ArgMax", "TopK", "Hardmax"), _ENDS),
+    "Hardmax": _ENDS,
     **dict.fromkeys(("Gelu", "Elu", "Selu", "Celu", "Softplus", "Mish", "HardSwish", "Erf", "Exp", "Swish"), _CURVE),
     **dict.fromkeys(("Abs", "Reciprocal"), _DYNAMIC),
     **dict.fromkeys(

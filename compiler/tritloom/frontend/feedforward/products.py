@@ -126,7 +126,7 @@ def conv(net: Net, node: ir.Node, form: Form, weight: Weight, pointwise: bool = 
         )
     window = POINT if pointwise else window_of(node, (height, width), kernel, len(frame) - 1)
     by_group = _group_scales(scale, groups, channels, filters)
-    pad = _pad_code(window, scale, offset, tensor.element)
+    pad = _pad_code(scale, offset, tensor.element) if window.padded else 0
     rows = np.ascontiguousarray(trits.transpose(0, 2, 3, 1)).reshape(filters, -1)
     by_channel = trits.sum(axis=(2, 3), dtype=np.int64)
     part = filters // groups
@@ -142,7 +142,7 @@ def conv(net: Net, node: ir.Node, form: Form, weight: Weight, pointwise: bool = 
         window,
         integer_for(low, high),
         groups,
-        pad if window.padded else 0,
+        pad,
     )
     value = net.builder.add(op, (node, *form.nodes))
     rows_out, columns_out = window.output_size(height, width)
@@ -200,12 +200,14 @@ def _group_scales(scale: Row, groups: int, channels: int, filters: int) -> Row:
     return row(first[f // (filters // groups)] for f in range(filters))
 
 
-def _pad_code(window: Window, scale: Row, offset: Row, element: IntegerType) -> int:
-    """The code of 0."""
-    codes = {-at(offset, c) / at(scale, c) for c in range(max(len(scale), len(offset)))}
+def _pad_code(scale: Row, offset: Row, element: IntegerType) -> int:
+    """The code of 0 in all channels. A channel of scale 0 and offset 0 has no other value: any code will do there."""
+    channels = [(at(scale, c), at(offset, c)) for c in range(max(len(scale), len(offset)))]
+    codes = {-start / step for step, start in channels if step} or {Fraction(0)}
     code = codes.pop()
     low, high = range_of(element)
-    if window.padded and (codes or code.denominator != 1 or not low <= code <= high):
+    never = any(start and not step for step, start in channels)
+    if never or codes or code.denominator != 1 or not low <= code <= high:
         kind = "signed" if is_signed(element) else "unsigned"
         raise Refused(
             f"it pads with 0, which is no {element.width.data}-bit {kind} code of its operand",

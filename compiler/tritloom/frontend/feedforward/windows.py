@@ -30,10 +30,11 @@ def window_of(node: ir.Node, size: tuple[int, int], kernel: Sequence[int] | None
     strides = _in_two(_ints(node, "strides", axes, 1), 1)
     dilations = _in_two(_ints(node, "dilations", axes, 1), 1)
     pads = _ints(node, "pads", 2 * axes, 0)
-    if len(pads) != 2 * axes or min(pads) < 0 or len(kernel) != 2 or len(strides) != 2 or len(dilations) != 2:
+    sizes = (kernel, strides, dilations)
+    if len(pads) != 2 * axes or min(pads) < 0 or any(len(values) != 2 or min(values) < 1 for values in sizes):
         raise Refused(
-            f"its pads {pads}, strides {strides} or dilations {dilations} are not supported",
-            f"pads are {2 * axes} numbers of at least 0, strides and dilations {axes} numbers of at least 1",
+            f"its kernel {kernel}, strides {strides}, dilations {dilations} or pads {pads} are not supported",
+            f"pads are {2 * axes} numbers of at least 0, the others {axes} numbers of at least 1",
         )
     pads = pads if axes == 2 else [0, pads[0], 0, pads[1]]
     window = Window(kernel, strides, pads, dilations)

@@ -13,12 +13,12 @@ from .ops import (
     QuantizeOp,
     RequantizeOp,
     ResizeOp,
-    Stage,
     StoreOp,
     VvauOp,
     WindowOp,
-    channels_of,
 )
+from .stage import Stage, channels_of
+from .top_k import TopKOp
 from .types import StreamType, stream_element, stream_of
 
 Flow = Dialect(
@@ -37,6 +37,7 @@ Flow = Dialect(
         RequantizeOp,
         AddOp,
         ConcatOp,
+        TopKOp,
     ],
     [StreamType],
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Stage",
     "StoreOp",
     "StreamType",
+    "TopKOp",
     "VvauOp",
     "WindowOp",
     "channels_of",

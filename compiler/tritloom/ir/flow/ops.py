@@ -14,8 +14,6 @@ from ..mlir import (
     ArrayAttr,
     Attribute,
     IntegerAttr,
-    IRDLOperation,
-    OpResult,
     ParsePropInAttrDict,
     SSAValue,
     SymbolRefAttr,
@@ -34,42 +32,8 @@ from ..mlir import (
 from ..tern import Form, FormAttr, Pooling, PoolingAttr, Window, steps, tensor_of, weight
 from ..tern import RequantizeOp as RequantizeLayer
 from ..tern.spatial import Windowed
+from .stage import Stage, channels_of, lanes_divide_channels, same_lanes, same_tensor
 from .types import StreamType, stream_of
-
-
-class Stage(IRDLOperation):
-    """A process: reads its streams, writes its streams."""
-
-    def streams_in(self) -> list[SSAValue]:
-        """Streams that it reads."""
-        return [value for value in self.operands if isinstance(value.type, StreamType)]
-
-    def streams_out(self) -> list[OpResult]:
-        """Streams that it writes."""
-        return [value for value in self.results if isinstance(value.type, StreamType)]
-
-
-def _same_lanes(op: Stage) -> None:
-    lanes = {stream_of(value).lanes.data for value in (*op.streams_in(), *op.streams_out())}
-    if len(lanes) > 1:
-        raise VerifyException(f"{op.name}: its streams have {sorted(lanes)} lanes, not the same")
-
-
-def _same_tensor(op: Stage, *values: SSAValue) -> None:
-    if len({stream_of(value).tensor for value in values}) > 1:
-        raise VerifyException(f"{op.name}: its streams carry different tensors")
-
-
-def channels_of(stream: StreamType) -> int:
-    """Channels of the tensor that a stream carries."""
-    return stream.shape[-1]
-
-
-def _lanes_divide_channels(op: Stage, *values: SSAValue) -> None:
-    for stream in map(stream_of, values):
-        if channels_of(stream) % stream.lanes.data:
-            raise VerifyException(f"{op.name}: {stream.lanes.data} lanes do not divide {channels_of(stream)} channels")
-
 
 WIDEST_BEAT = 128
 BEATS = (32, 64, WIDEST_BEAT)
@@ -154,7 +118,7 @@ class QuantizeOp(Stage):
         super().__init__(operands=[operand], properties={"function": function}, result_types=[StreamType.of(tensor)])
 
     def verify_(self) -> None:
-        _same_lanes(self)
+        same_lanes(self)
         steps(self, self.function)
         if stream_of(self.operand).tensor.element_type != f32:
             raise VerifyException("flow.quantize: the operand carries f32")
@@ -175,7 +139,7 @@ class ResizeOp(Stage):
         super().__init__(operands=[operand], result_types=[StreamType.of(stream_of(operand).tensor, lanes)])
 
     def verify_(self) -> None:
-        _same_tensor(self, self.operand, self.result)
+        same_tensor(self, self.operand, self.result)
         few, many = sorted((stream_of(self.operand).lanes.data, stream_of(self.result).lanes.data))
         if many % few:
             raise VerifyException(f"flow.resize: {many} lanes are no multiple of {few}")
@@ -196,8 +160,8 @@ class ForkOp(Stage):
         super().__init__(operands=[operand], result_types=[[StreamType.of(stream_of(operand).tensor)] * count])
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _same_tensor(self, self.operand, *self.copies)
+        same_lanes(self)
+        same_tensor(self, self.operand, *self.copies)
         if len(self.copies) < 2:
             raise VerifyException("flow.fork: it has less than two results")
 
@@ -231,8 +195,8 @@ class WindowOp(Stage, Windowed):
         )
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _lanes_divide_channels(self, self.operand)
+        same_lanes(self)
+        lanes_divide_channels(self, self.operand)
         source, window = stream_of(self.operand), self.window()
         height, width, channels = source.shape
         wanted = tensor_of((*window.output_size(height, width), window.taps * channels), source.tensor.element_type)
@@ -294,7 +258,7 @@ class MvauOp(Stage):
         return self.rows // self.pe * (self.columns // self.simd)
 
     def verify_(self) -> None:
-        _lanes_divide_channels(self, self.result)
+        lanes_divide_channels(self, self.result)
         if weight(self, self.weight).rows.value.data != self.rows:
             raise VerifyException("flow.mvau: the weight has another number of rows than the result channels")
         if self.columns % self.simd or self.vectors * self.columns != stream_of(self.operand).elements:
@@ -321,8 +285,8 @@ class VvauOp(Stage):
         return weight(self, self.weight).cols.value.data
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _lanes_divide_channels(self, self.result)
+        same_lanes(self)
+        lanes_divide_channels(self, self.result)
         _words_of_windows(self, self.operand)
         found, result = weight(self, self.weight), stream_of(self.result)
         if (
@@ -355,8 +319,8 @@ class PoolOp(Stage):
         return stream_of(self.operand).elements // stream_of(self.result).elements
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _lanes_divide_channels(self, self.result)
+        same_lanes(self)
+        lanes_divide_channels(self, self.result)
         _words_of_windows(self, self.operand)
         if stream_of(self.operand).elements % stream_of(self.result).elements:
             raise VerifyException(f"{self.name}: windows do not fit {self.operand.type}")
@@ -384,8 +348,8 @@ class GlobalPoolOp(Stage):
         return math.prod(stream_of(self.operand).shape[:-1])
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _lanes_divide_channels(self, self.result)
+        same_lanes(self)
+        lanes_divide_channels(self, self.result)
         if stream_of(self.result).elements != channels_of(stream_of(self.operand)):
             raise VerifyException("flow.global_pool: the result is one pixel")
 
@@ -423,8 +387,8 @@ class RequantizeOp(Stage):
         )
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _lanes_divide_channels(self, self.result)
+        same_lanes(self)
+        lanes_divide_channels(self, self.result)
         if steps(self, self.function).operands_.value.data != len(self.inputs):
             raise VerifyException("flow.requantize: the step function has another number of operands")
         multiplies = self.form.data == Form.MULTIPLY_SHIFT
@@ -458,7 +422,7 @@ class AddOp(Stage):
         return first, second
 
     def verify_(self) -> None:
-        _same_lanes(self)
+        same_lanes(self)
         if len({stream_of(value).shape for value in (self.lhs, self.rhs, self.result)}) != 1:
             raise VerifyException("flow.add: operands and result differ in shape")
 
@@ -482,8 +446,8 @@ class ConcatOp(Stage):
         super().__init__(operands=[lhs, rhs], result_types=[StreamType.of(tensor)])
 
     def verify_(self) -> None:
-        _same_lanes(self)
-        _lanes_divide_channels(self, self.lhs, self.rhs)
+        same_lanes(self)
+        lanes_divide_channels(self, self.lhs, self.rhs)
         left, right, result = (stream_of(value) for value in (self.lhs, self.rhs, self.result))
         if channels_of(left) + channels_of(right) != channels_of(result):
             raise VerifyException("flow.concat: the result has another number of channels than its operands together")

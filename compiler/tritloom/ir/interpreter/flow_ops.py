@@ -13,7 +13,7 @@ from .. import flow, tern
 from ..mlir import Operation
 from ..requantize import multiply_shift
 from .frame import Frame
-from .net_ops import grouped_product, integers, quantize_floats, step_function, windows
+from .net_ops import grouped_product, integers, quantize_floats, ranked, step_function, windows
 
 
 def _same(frame: Frame, op: flow.LoadOp | flow.StoreOp | flow.ResizeOp) -> None:
@@ -82,6 +82,12 @@ def _concat(frame: Frame, op: flow.ConcatOp) -> None:
     frame.values[op.result] = np.concatenate([integers(frame, op.lhs), integers(frame, op.rhs)], axis=-1)
 
 
+def _top_k(frame: Frame, op: flow.TopKOp) -> None:
+    indices, sums = ranked(frame, op.operand, op.ranking, op.k.value.data, bool(op.last.value.data))
+    kept = np.stack([indices, sums], axis=-1) if op.pairs.value.data else indices[..., np.newaxis]
+    frame.values[op.result] = kept.reshape(*indices.shape[:-1], op.kept)
+
+
 FLOW: dict[type[Operation], Callable[..., None]] = {
     flow.LoadOp: _same,
     flow.StoreOp: _same,
@@ -96,4 +102,5 @@ FLOW: dict[type[Operation], Callable[..., None]] = {
     flow.RequantizeOp: _requantize,
     flow.AddOp: _add,
     flow.ConcatOp: _concat,
+    flow.TopKOp: _top_k,
 }

@@ -36,8 +36,8 @@ class NetInterpreter:
 
     def run(
         self, feeds: Mapping[str, NDArray[np.generic]], observer: NetObserver | None = None
-    ) -> dict[str, NDArray[np.float32]]:
-        """Outputs [frames, ...] in ONNX's layout, by name, of inputs [frames, ...] in ONNX's layout."""
+    ) -> dict[str, NDArray[np.generic]]:
+        """Outputs [frames, ...] in ONNX's layout and type, by name, of inputs [frames, ...] in ONNX's layout."""
         frame = Frame(self.module, self.store, None)
         for port, argument in zip(self.net.input_ports, self.net.body.block.args, strict=True):
             values = feeds[port.tensor.data]
@@ -45,7 +45,7 @@ class NetInterpreter:
         for op in self.net.body.block.ops:
             if isinstance(op, tern.ReturnOp):
                 return {
-                    port.tensor.data: from_channels_last(frame.f32(value), port)
+                    port.tensor.data: from_channels_last(frame.get(value).astype(port.dtype), port)
                     for port, value in zip(self.net.output_ports, op.values, strict=True)
                 }
             _MEANING[type(op)](frame, op)
@@ -60,7 +60,7 @@ def to_channels_last(values: NDArray[np.generic], port: tern.PortAttr) -> NDArra
     return frames.transpose(0, *(axis + 1 for axis in port.order))
 
 
-def from_channels_last(values: NDArray[np.float32], port: tern.PortAttr) -> NDArray[np.float32]:
+def from_channels_last(values: NDArray[np.generic], port: tern.PortAttr) -> NDArray[np.generic]:
     """[frames, ...] in ONNX's layout of channels-last frames."""
     order = port.order
     frames = values.reshape(len(values), *(port.dimensions[axis] for axis in order))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import tern
+from .. import numerics, tern
 from ..mlir import Operation, SSAValue, SymbolRefAttr
+from ..ranking import best
 from ..steps import I64, StepFunction
 from .frame import Frame
 
@@ -115,6 +116,44 @@ def _scores(frame: Frame, op: tern.ScoresOp) -> None:
     frame.values[op.result] = scaled + frame.vector(op.offset)
 
 
+def ranked(frame: Frame, operand: SSAValue, reference: SymbolRefAttr, count: int, last: bool) -> tuple[I64, I64]:
+    """Indices and sums of the best channels, the best first."""
+    sums = integers(frame, operand)
+    indices = best(frame.store.ranking(reference.root_reference.data).keys(sums), count, last)
+    return indices, np.take_along_axis(sums, indices, axis=-1)
+
+
+def _top_k(frame: Frame, op: tern.TopKOp) -> None:
+    found = ranked(frame, op.operand, op.ranking, op.k.value.data, bool(op.last.value.data))
+    frame.values[op.indices], frame.values[op.sums] = found
+
+
+def _unpair(frame: Frame, op: tern.UnpairOp) -> None:
+    pairs = integers(frame, op.operand)
+    frame.values[op.indices], frame.values[op.sums] = pairs[..., 0::2], pairs[..., 1::2]
+
+
+def _scores_at(frame: Frame, op: tern.ScoresAtOp) -> None:
+    indices = integers(frame, op.indices)
+    scaled = frame.f32(op.operand) * frame.vector(op.scale)[indices]
+    frame.values[op.result] = scaled + frame.vector(op.offset)[indices]
+
+
+def _take(frame: Frame, op: tern.TakeOp) -> None:
+    frame.values[op.result] = np.take_along_axis(frame.f32(op.operand), integers(frame, op.indices), axis=-1)
+
+
+_ACTIVATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    tern.Activation.SIGMOID: numerics.sigmoid,
+    tern.Activation.SOFTMAX: numerics.softmax,
+    tern.Activation.LOG_SOFTMAX: numerics.log_softmax,
+}
+
+
+def _activation(frame: Frame, op: tern.ActivationOp) -> None:
+    frame.values[op.result] = _ACTIVATIONS[op.kind.data](frame.f32(op.operand))
+
+
 NET: dict[type[Operation], Callable[..., None]] = {
     tern.QuantizeOp: _quantize,
     tern.RequantizeOp: _requantize,
@@ -124,4 +163,9 @@ NET: dict[type[Operation], Callable[..., None]] = {
     tern.SumOp: _sum,
     tern.ConcatOp: _concat,
     tern.ScoresOp: _scores,
+    tern.TopKOp: _top_k,
+    tern.UnpairOp: _unpair,
+    tern.ScoresAtOp: _scores_at,
+    tern.TakeOp: _take,
+    tern.ActivationOp: _activation,
 }

@@ -38,9 +38,20 @@ from .integers import element_of, integer_for, integer_type, is_signed, range_of
 from .layers import EmbeddingOp, ReadStateOp, RecurrenceOp, RmsNormOp, WriteStateOp
 from .net import NetOp, PortAttr
 from .quantisers import Form, FormAttr, QuantizeOp, RequantizeOp, ScoresOp, steps
+from .ranking import (
+    Activation,
+    ActivationAttr,
+    ActivationOp,
+    ScoresAtOp,
+    TakeOp,
+    TopKOp,
+    UnpairOp,
+    check_ranking,
+    ranking,
+)
 from .spatial import ConcatOp, Conv2dOp, DenseOp, Pooling, PoolingAttr, PoolOp, SumOp, Window
 from .structure import ModelOp, ReturnOp
-from .symbols import StepsOp, TableOp, VectorOp, WeightOp, symbol, weight
+from .symbols import RankingOp, StepsOp, TableOp, VectorOp, WeightOp, symbol, weight
 from .types import Serial, StateType, codes_type, length_of, vector_type
 
 Tern = Dialect(
@@ -78,15 +89,24 @@ Tern = Dialect(
         PoolOp,
         SumOp,
         ConcatOp,
+        RankingOp,
+        TopKOp,
+        UnpairOp,
+        ScoresAtOp,
+        TakeOp,
+        ActivationOp,
         *BINARY.values(),
         *UNARY.values(),
     ],
-    [StateType, PortAttr, FormAttr, PoolingAttr],
+    [StateType, PortAttr, FormAttr, PoolingAttr, ActivationAttr],
 )
 
 __all__ = [
     "BINARY",
     "UNARY",
+    "Activation",
+    "ActivationAttr",
+    "ActivationOp",
     "AddOp",
     "BinaryOp",
     "CenterOp",
@@ -117,12 +137,14 @@ __all__ = [
     "QuantizeOp",
     "QuantizeRangeOp",
     "QuantizeStaticOp",
+    "RankingOp",
     "ReadStateOp",
     "RecurrenceOp",
     "ReluOp",
     "RequantizeOp",
     "ReturnOp",
     "RmsNormOp",
+    "ScoresAtOp",
     "ScoresOp",
     "Serial",
     "SigmoidOp",
@@ -135,12 +157,16 @@ __all__ = [
     "SumOp",
     "SwigluOp",
     "TableOp",
+    "TakeOp",
     "Tern",
+    "TopKOp",
     "UnaryOp",
+    "UnpairOp",
     "VectorOp",
     "WeightOp",
     "Window",
     "WriteStateOp",
+    "check_ranking",
     "check_static",
     "codes_type",
     "element_of",
@@ -151,6 +177,7 @@ __all__ = [
     "length_of",
     "levels_of",
     "range_of",
+    "ranking",
     "shape_of",
     "steps",
     "symbol",

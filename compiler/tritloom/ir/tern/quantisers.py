@@ -129,6 +129,12 @@ def check_steps(op: IRDLOperation, reference: SymbolRefAttr, operands: Sequence[
         raise VerifyException(f"{op.name}: codes {function.low.value.data} to {function.high} do not fit {result.type}")
 
 
+def check_exact(op: IRDLOperation, sums: SSAValue) -> None:
+    """Verify that float32 holds every value of integer sums."""
+    if element_of(sums).width.data > 25:
+        raise VerifyException(f"{op.name}: sums of more than 25 bits are no exact float32 numbers")
+
+
 @irdl_op_definition
 class ScoresOp(IRDLOperation):
     """`float32(a) * scale[c] + offset[c]`, each operation correctly rounded: what the host makes of the last sums."""
@@ -151,8 +157,7 @@ class ScoresOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        if element_of(self.operand).width.data > 25:
-            raise VerifyException("tern.scores: sums of more than 25 bits are no exact float32 numbers")
+        check_exact(self, self.operand)
         if shape_of(self.operand) != shape_of(self.result):
             raise VerifyException("tern.scores: operand and result differ in shape")
         for reference in (self.scale, self.offset):

@@ -207,6 +207,44 @@ class StepsOp(IRDLOperation):
             raise VerifyException(f"steps @{self.sym_name.data}: sum_of names steps of two operands above it")
 
 
+@irdl_op_definition
+class RankingOp(IRDLOperation):
+    """Name of the keys that order sums as their scores are ordered (`ir.ranking`).
+
+    `multipliers` and `biases` are 1 where all channels have the same; `bits` are those of a key, `multiplier_bits`
+    those of the widest multiplier, 0 where shifts do; `hash` is the digest of the tables.
+    """
+
+    name = "tern.ranking"
+    sym_name = prop_def(StringAttr)
+    multipliers = prop_def(IntegerAttr)
+    biases = prop_def(IntegerAttr)
+    bits = prop_def(IntegerAttr)
+    multiplier_bits = prop_def(IntegerAttr)
+    hash = prop_def(StringAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$sym_name attr-dict"
+    traits = traits_def(SymbolOpInterface())
+
+    def __init__(self, name: str, multipliers: int, biases: int, bits: int, multiplier_bits: int, digest: str) -> None:
+        numbers = {"multipliers": multipliers, "biases": biases, "bits": bits, "multiplier_bits": multiplier_bits}
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                **{key: IntegerAttr(value, i64) for key, value in numbers.items()},
+                "hash": StringAttr(digest),
+            }
+        )
+
+    def verify_(self) -> None:
+        counts = (self.multipliers.value.data, self.biases.value.data)
+        if min(*counts, self.bits.value.data) < 1 or self.multiplier_bits.value.data < 0:
+            raise VerifyException(f"ranking @{self.sym_name.data}: multipliers, biases and bits must be positive")
+        if 1 not in counts and counts[0] != counts[1]:
+            raise VerifyException(f"ranking @{self.sym_name.data}: {counts[0]} multipliers and {counts[1]} biases")
+
+
 def _references(symbols: ArrayAttr[Attribute] | None) -> list[SymbolRefAttr]:
     return [ref for ref in symbols if isinstance(ref, SymbolRefAttr)] if symbols is not None else []
 
@@ -216,7 +254,7 @@ def _stands_above(op: Operation, other: Operation) -> bool:
     return op is not other and op.is_before_in_block(other)
 
 
-_SYMBOLS = (WeightOp, VectorOp, TableOp, StepsOp)
+_SYMBOLS = (WeightOp, VectorOp, TableOp, StepsOp, RankingOp)
 
 
 def symbol(op: Operation, reference: SymbolRefAttr) -> Operation:
@@ -245,13 +283,19 @@ def weight(op: Operation, reference: SymbolRefAttr) -> WeightOp:
     return found
 
 
+def vector(op: Operation, reference: SymbolRefAttr) -> VectorOp:
+    """The vector that `reference` names."""
+    found = symbol(op, reference)
+    if not isinstance(found, VectorOp):
+        raise VerifyException(f"{op.name}: @{reference.root_reference.data} is not a vector")
+    return found
+
+
 def check_vector(op: Operation, reference: SymbolRefAttr | None, length: int) -> None:
     """Verify that `reference`, if given, names a vector of `length` elements."""
     if reference is None:
         return
-    found = symbol(op, reference)
-    if not isinstance(found, VectorOp):
-        raise VerifyException(f"{op.name}: @{reference.root_reference.data} is not a vector")
+    found = vector(op, reference)
     if found.length.value.data != length:
         raise VerifyException(
             f"{op.name}: @{found.sym_name.data} has {found.length.value.data} elements, the operand {length}"

@@ -6,6 +6,7 @@
 #include <hls_stream.h>
 
 #include "tritloom/flow/initiation.h"
+#include "tritloom/flow/product.h"
 #include "tritloom/flow/together.h"
 #include "tritloom/flow/word.h"
 
@@ -22,19 +23,6 @@ template <class L>
 using Multipliers = typename L::Multiplier::type[L::LANES][RequantShape<L>::FOLDS];
 template <class L>
 using Biases = typename L::Bias::type[L::LANES][RequantShape<L>::FOLDS];
-
-// The product of an accumulator and a multiplier, each at its own width.
-template <class Element, class Multiplier>
-typename Int<Element::BITS + Multiplier::BITS, true>::type scaled(
-    const typename Element::type& value, const typename Multiplier::type& multiplier) {
-#pragma HLS INLINE
-  typedef typename Int<Element::BITS + Multiplier::BITS, true>::type Product;
-#ifdef TRITLOOM_EXACT_WIDTHS
-  return Product(value * multiplier);
-#else
-  return Product(static_cast<int64_t>(value) * static_cast<int64_t>(multiplier));
-#endif
-}
 
 // L::Sum holds every product, their sum and the bias. The shift rounds down.
 template <class L>
