@@ -72,6 +72,15 @@ def test_invalid_graph(tmp_path: Path) -> None:
     assert error.message.startswith(f"{path} is not a valid ONNX model: Nodes in a graph must be topologically sorted")
 
 
+def test_a_cycle_behind_the_input(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    ends = [onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    nodes = [onnx.helper.make_node("Clip", ["x", "low"], ["y"]), onnx.helper.make_node("Identity", ["y"], ["low"])]
+    graph = onnx.helper.make_graph(nodes, "net", ends[:1], ends[1:])
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    assert refusal(path).message.startswith(f"{path} is not a valid ONNX model: Nodes in a graph must be topologically")
+
+
 # External data
 
 

@@ -77,13 +77,14 @@ def is_step(model: ir.Model) -> bool:
 
 def _picks_rows(value: ir.Value) -> bool:
     """Whether a value goes, cast or reshaped, into the indices of a Gather."""
-    queue = [value]
+    queue, seen = [value], {value}
     while queue:
         for node, index in queue.pop().uses():
             if node.op_type in _GATHERS and index == 1:
                 return True
             if node.op_type in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Clip"):
-                queue.append(node.outputs[0])
+                queue += [output for output in node.outputs if output not in seen]  # an invalid graph may be a cycle
+                seen.update(node.outputs)
     return False
 
 
