@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..analysis.adders import ZERO, share
+from ..analysis.adders import ZERO, width
+from ..analysis.sharing import share
 from .flow_design import Element, Stage
 from .flow_roms import integer
 
@@ -29,6 +30,4 @@ def statements(stage: Stage, codes: Element) -> Iterator[str]:
 
 
 def _type(low: int, high: int) -> str:
-    signed = low < 0
-    bits = max((~low).bit_length() if signed else 0, high.bit_length() if high > 0 else 0) + signed
-    return f"{integer(Element(max(bits, 1), signed)).removeprefix('loom::')}::type"
+    return f"{integer(Element(width(low, high), low < 0)).removeprefix('loom::')}::type"
