@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tritloom.analysis.adders import ZERO, Trits, width
+from tritloom.analysis.adders import ZERO, Trits, width_of
 from tritloom.analysis.sharing import share
 from tritloom.analysis.stage_traits import HARD_WIRED_TRITS
 from tritloom.frontend import import_onnx
@@ -91,7 +91,7 @@ def measured(trits: Trits, adders: Adders, outputs: Outputs, bits: int) -> tuple
         values.append(a - b if subtract else a + b)
         levels.append(1 + max(0 if left == ZERO else levels[left], levels[right]))
         ends = np.stack([values[-1] * low, values[-1] * high])
-        luts += width(int(ends.min(0).sum()), int(ends.max(0).sum())) - abs(shift_left - shift_right)
+        luts += width_of(int(ends.min(0).sum()), int(ends.max(0).sum())) - abs(shift_left - shift_right)
     rows = [zero if value == ZERO else values[value] << shift for value, shift in outputs]
     if not np.array_equal(np.stack(rows), trits):
         raise ValueError("the adders are not those of the matrix")

@@ -268,7 +268,7 @@ def _net_bundle(
     imported: Imported, net: tern.NetOp, target: Target, model: Path, records: Sequence[PassRecord]
 ) -> tuple[NetEstimate, BuildPlan]:
     """The estimate and the files of a lowered net."""
-    found = net_estimate(net, target)
+    found = net_estimate(imported.module, imported.store, net, target)
     check_net_fits(found, target)
     report = NetReportData(
         model=model.stem,

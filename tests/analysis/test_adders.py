@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matrices import TRITS, matrix_of, rows_of
-from tritloom.analysis.adders import ZERO, GraphBuilder, plain_adders, width
+from tritloom.analysis.adders import ZERO, GraphBuilder, plain_adders, width_of
 
 
 @given(trits=TRITS, low=st.integers(-8, 0), high=st.integers(1, 8))
@@ -39,4 +39,4 @@ def test_a_tree_takes_the_narrow_summands_first():
     [(0, 0, 1), (0, 1, 1), (0, 255, 8), (0, 256, 9), (-1, 0, 1), (-1, 1, 2), (-128, 127, 8), (-129, 0, 9), (-5, 8, 5)],
 )
 def test_the_width_of_a_range(low: int, high: int, bits: int) -> None:
-    assert width(low, high) == bits
+    assert width_of(low, high) == bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +15,13 @@ from tritloom.analysis.dataflow_area import Resources, control_registers
 from tritloom.analysis.folding import FILL, Solution, Solver, divisors, steps_between
 from tritloom.analysis.net_estimate import check_net_fits, estimate_net
 from tritloom.analysis.net_fit import BRAM36_BITS, boards_that_hold, fits
-from tritloom.analysis.stage_cost import cost_of, resize_cost, stream_cost, work_of
+from tritloom.analysis.stage_cost import Weights, cost_of, resize_cost, stream_cost, work_of
 from tritloom.errors import InputError
 from tritloom.ir import flow, tern
 from tritloom.ir.flow import channels_of, stream_of
 from tritloom.ir.interpreter.net import net_of
 from tritloom.ir.mlir import ModuleOp
+from tritloom.ir.store import WeightStore
 from tritloom.passes import CompilerContext, net_passes, run_passes
 from tritloom.passes.stages import flow_stages
 from tritloom.targets import load_target
@@ -49,9 +50,10 @@ NETS = {
 
 
 @cache
-def unfolded(name: str) -> ModuleOp:
+def built(name: str) -> tuple[WeightStore, ModuleOp]:
     """A net as stages of one lane."""
-    return to_stages(*NETS[name]())
+    net, module = NETS[name]()
+    return net.store, to_stages(net, module)
 
 
 def to_stages(net: NetBuilder, module: ModuleOp) -> ModuleOp:
@@ -62,13 +64,15 @@ def to_stages(net: NetBuilder, module: ModuleOp) -> ModuleOp:
 
 
 def solver(name: str, board: str = "pynq-z2") -> Solver:
-    return solver_of(unfolded(name), board)
+    """With the trits of the net."""
+    store, module = built(name)
+    return solver_of(module, board, partial(store.matrix, module))
 
 
-def solver_of(module: ModuleOp, board: str = "pynq-z2") -> Solver:
+def solver_of(module: ModuleOp, board: str = "pynq-z2", weights: Weights | None = None) -> Solver:
     net = net_of(module)
     assert net is not None
-    return Solver(flow_stages(net), load_target(board))
+    return Solver(flow_stages(net), load_target(board), weights)
 
 
 def minimum(found: Solver) -> int:
@@ -89,7 +93,7 @@ def total(found: Solver, solution: Solution) -> Resources:
     used = control_registers()
     lanes = {r: f.lanes_out for stage, f in solution.foldings.items() for r in stage.streams_out()}
     for stage, folding in solution.foldings.items():
-        used = used + cost_of(stage, folding)
+        used = used + cost_of(stage, folding, found.weights)
         for value in stage.streams_in():
             at = lanes[value]
             for step in steps_between(at, folding.lanes_in):

@@ -16,7 +16,7 @@ ZERO: Final = -1
 """The operand, or the output of a row without weights, that is 0."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Adder:
     """left + right, or left - right."""
 
@@ -48,18 +48,34 @@ class AdderGraph:
             bounds.append((left[0] + signed[0], left[1] + signed[1]))
         return bounds[self.inputs :]
 
-    def depth(self) -> int:
-        """Adders between an input and an output, at most."""
+    def levels(self) -> list[int]:
+        """Adders between the inputs and each value, at most."""
         levels = [0] * self.inputs
         for adder in self.adders:
             levels.append(1 + max(levels[adder.left] if adder.left != ZERO else 0, levels[adder.right]))
+        return levels
+
+    def depth(self) -> int:
+        """Adders between an input and an output, at most."""
+        levels = self.levels()
         return max((levels[value] for value in self.outputs if value != ZERO), default=0)
 
+    def wanted(self) -> list[set[int]]:
+        """For each value the levels at which it is taken: below an adder, or as an output where the deepest one is."""
+        levels, taken = self.levels(), [set[int]() for _ in range(self.inputs + len(self.adders))]
+        for adder, level in zip(self.adders, levels[self.inputs :], strict=True):
+            for value in {adder.left, adder.right} - {ZERO}:
+                taken[value].add(level - 1)
+        depth = self.depth()
+        for value in set(self.outputs) - {ZERO}:
+            taken[value].add(depth)
+        return taken
 
-def width(low: int, high: int) -> int:
+
+def width_of(low: int, high: int) -> int:
     """Bits of the narrowest type that holds a range; it is signed where `low` is negative.
 
-    >>> width(0, 3), width(-4, 3), width(0, 0)
+    >>> width_of(0, 3), width_of(-4, 3), width_of(0, 0)
     (2, 3, 1)
     """
     if low >= 0:

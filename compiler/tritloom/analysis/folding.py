@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from ..errors import InputError
@@ -20,8 +21,8 @@ from ..ir.mlir import SSAValue, f32
 from ..targets import Target
 from .dataflow_area import Resources, control_registers
 from .net_fit import boards_that_hold, check_fits, fits
-from .stage_cost import cost_of, resize_cost, stream_cost, work_of
-from .stage_traits import Folding, can_be_hard_wired
+from .stage_cost import Weights, cost_of, least_cost_of, resize_cost, stream_cost, work_of
+from .stage_traits import Folding, can_be_hard_wired, is_hard_wired
 
 FILL: Final = {"lut": 0.8, "ff": 0.8, "dsp": 0.9, "bram36": 0.9, "uram": 1.0}
 """Share of each resource that a design as fast as fits takes."""
@@ -68,12 +69,28 @@ def steps_between(lanes_in: int, lanes_out: int) -> list[int]:
 class _Choice:
     """A folding that a stage can have, with what does not depend on the stages before it."""
 
+    of: flow.Stage
     folding: Folding
-    cycles: int
-    """A frame."""
-    stage: Resources
-    own: Resources
-    """The stage and the FIFOs behind it."""
+    weights: Weights | None
+
+    @cached_property
+    def cycles(self) -> int:
+        """A frame."""
+        return work_of(self.of, self.folding).frame
+
+    @cached_property
+    def stage(self) -> Resources:
+        return cost_of(self.of, self.folding, self.weights)
+
+    @cached_property
+    def behind(self) -> Resources:
+        """The FIFOs behind the stage."""
+        return _fifos(self.of, self.folding)
+
+    @cached_property
+    def least(self) -> Resources:
+        """No more than `stage`, and found at once."""
+        return least_cost_of(self.of, self.weights) if is_hard_wired(self.of, self.folding) else self.stage
 
 
 @dataclass
@@ -82,6 +99,8 @@ class Solver:
 
     stages: Sequence[flow.Stage]
     target: Target
+    weights: Weights | None = None
+    """The trits, where they are at hand."""
     _tables: dict[tuple[flow.Stage, int], list[_Choice]] = field(default_factory=dict)
     """The choices of a stage, by the width of the memory port where it has one: a search asks for them many times."""
 
@@ -140,7 +159,9 @@ class Solver:
 
     def _check(self, solution: Solution, hint: Callable[[], str]) -> None:
         if not fits(solution.resources, self.target):
-            parts = {describe(stage): cost_of(stage, folding) for stage, folding in solution.foldings.items()}
+            parts = {
+                describe(stage): cost_of(stage, folding, self.weights) for stage, folding in solution.foldings.items()
+            }
             check_fits(parts, vars(solution.resources), self.target, solution.cycles, hint())
 
     def _advice(self) -> str:
@@ -180,16 +201,28 @@ class Solver:
             choices = [choice for choice in possible if choice.cycles <= cycles]
             if not choices:
                 raise _Infeasible(stage, min(choice.cycles for choice in possible))
-            regrouping = [self._regrouping(stage, choice.folding, lanes) for choice in choices]
-            best = min(range(len(choices)), key=lambda i: self._price(choices[i].own + regrouping[i]))
-            folding = choices[best].folding
+            best, regrouping = self._cheapest(choices, lanes)
+            folding = best.folding
             foldings[stage] = folding
-            slowest = max(slowest, choices[best].cycles)
-            total = total + choices[best].stage + regrouping[best]
+            slowest = max(slowest, best.cycles)
+            total = total + best.stage + regrouping
             for result in stage.streams_out():
                 total = total + stream_cost(stream_of(result), folding.lanes_out)
                 lanes[result] = folding.lanes_out
         return Solution(foldings, slowest, total)
+
+    def _cheapest(self, choices: Sequence[_Choice], lanes: dict[SSAValue, int]) -> tuple[_Choice, Resources]:
+        """The first of the cheapest choices, with what regroups its operands' words.
+
+        What cannot be the cheapest is not priced: adders are shared only where a hard-wired unit is in the running.
+        """
+        best, least, regroups = choices[0], math.inf, Resources()
+        for choice in choices:
+            regrouping = self._regrouping(choice.of, choice.folding, lanes)
+            around = regrouping + choice.behind
+            if self._price(choice.least + around) < least and (price := self._price(choice.stage + around)) < least:
+                best, least, regroups = choice, price, regrouping
+        return best, regroups
 
     def _price(self, used: Resources) -> float:
         """Logic as a number of LUTs, each other resource at the board's ratio."""
@@ -215,13 +248,8 @@ class Solver:
     def _choices(self, stage: flow.Stage, beat_bits: int = flow.BEATS[-1]) -> list[_Choice]:
         key = (stage, beat_bits if isinstance(stage, flow.LoadOp | flow.StoreOp) else 0)
         if key not in self._tables:
-            self._tables[key] = [_choice(stage, folding) for folding in _foldings(stage, beat_bits)]
+            self._tables[key] = [_Choice(stage, folding, self.weights) for folding in _foldings(stage, beat_bits)]
         return self._tables[key]
-
-
-def _choice(stage: flow.Stage, folding: Folding) -> _Choice:
-    cost = cost_of(stage, folding)
-    return _Choice(folding, work_of(stage, folding).frame, cost, cost + _fifos(stage, folding))
 
 
 def _kept(stage: flow.Stage, choices: list[_Choice], lanes: dict[SSAValue, int]) -> list[_Choice]:

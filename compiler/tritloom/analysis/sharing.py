@@ -9,6 +9,7 @@ the others save most, and that is worth several percent of the adders.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +31,18 @@ _CONSIDERED: Final = 512
 """Of more equally frequent pairs, so many are looked at: late rounds have thousands, which save an adder each."""
 _AT_ONCE: Final = 16
 """One in so many of those becomes an adder before everything is counted again."""
+_KEPT: Final = 64
+"""Graphs that `graph_of` remembers: a net's hard-wired layers, some MB."""
+
+
+def graph_of(trits: Trits) -> AdderGraph:
+    """`share`, once for each matrix: the folding, the estimate and the sources ask for the same one."""
+    return _graph_of(np.ascontiguousarray(trits, np.int8).tobytes(), trits.shape)
+
+
+@lru_cache(_KEPT)
+def _graph_of(trits: bytes, shape: tuple[int, ...]) -> AdderGraph:
+    return share(np.frombuffer(trits, np.int8).reshape(shape))
 
 
 def share(trits: Trits) -> AdderGraph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from ..ir import flow, tern
 from ..ir.flow import channels_of, stream_of
@@ -37,7 +37,7 @@ def folding_of(stage: flow.Stage) -> Folding:
     return Folding(*lanes, stage.beat_bits.value.data) if isinstance(stage, Memory) else Folding(*lanes)
 
 
-def is_hard_wired(stage: flow.Stage, folding: Folding | None = None) -> bool:
+def is_hard_wired(stage: flow.Stage, folding: Folding | None = None) -> TypeGuard[flow.MvauOp]:
     """Whether a unit takes a vector a cycle, and is small enough to be made of constant adders."""
     if not isinstance(stage, flow.MvauOp) or not can_be_hard_wired(stage):
         return False
