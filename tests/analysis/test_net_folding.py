@@ -42,7 +42,15 @@ def depthwise() -> tuple[NetBuilder, ModuleOp]:
     return net, net.finish(net.dense(net.requantize(net.conv(codes, 9, square(6)), bits=4), 5))
 
 
+def grouped() -> tuple[NetBuilder, ModuleOp]:
+    net = NetBuilder((9, 9, 12), tern.integer_type(8, signed=False))
+    codes = net.requantize(net.conv(net.input, 24, square(3, pad=1), groups=3), bits=4)
+    codes = net.requantize(net.conv(codes, 16, square(1), groups=4), bits=4)
+    return net, net.finish(net.dense(net.requantize(net.conv(codes, 32, square(3, stride=2), groups=16), bits=2), 5))
+
+
 NETS = {
+    "grouped": grouped,
     "perceptron": lambda: perceptron(784, 96, 60, 10),
     "residual": residual_net,
     "depthwise": depthwise,
@@ -133,8 +141,12 @@ def test_a_solution_keeps_its_promises(name: str, factor: float) -> None:
     assert solution.resources == total(found, solution)
     for stage, folding in solution.foldings.items():
         if isinstance(stage, flow.MvauOp):
-            assert stage.columns % folding.lanes_in == 0
-            assert stage.rows % folding.lanes_out == 0
+            parts = stage.columns % folding.lanes_in == 0 and stage.rows % folding.lanes_out == 0
+            at_once = stage.groups_at_once(folding.lanes_in, folding.lanes_out)
+            assert parts or at_once or stage.takes_pixels(folding.lanes_in, folding.lanes_out)
+            if isinstance(windows := stage.operand.owner, flow.WindowOp):
+                lanes = solution.foldings[windows].lanes_out
+                assert max(1, at_once) == max(1, lanes // windows.group_channels), "words in another order"
         elif not isinstance(stage, flow.LoadOp | flow.StoreOp):
             for value in (*stage.streams_in(), *stage.streams_out()):
                 assert channels_of(stream_of(value)) % folding.lanes_out == 0
@@ -175,6 +187,17 @@ def test_as_fast_as_fits_fills_the_board_or_reaches_the_limit(name: str) -> None
     assert fits(best.resources, found.target, FILL)
     if best.cycles > fewest(name):
         assert not fits(found.at(best.cycles - 1).resources, found.target, FILL)
+
+
+def test_windows_are_no_wider_than_their_unit_should_be() -> None:
+    """Windows of more groups are cheaper by themselves, but the unit behind them has as many side by side."""
+    net = NetBuilder((16, 16, 64), tern.integer_type(8, signed=False))
+    sums = net.conv(net.requantize(net.input, bits=4), 64, square(3, pad=1), groups=4)
+    found = solver_of(to_stages(net, net.finish(net.dense(net.requantize(sums, bits=2), 3))), "kv260")
+    unit = next(stage for stage in found.stages if isinstance(stage, flow.MvauOp))
+    for at_once in (1, 2, 4):
+        folding = found.at(16 * 16 * 9 * 4 // at_once).foldings[unit]
+        assert unit.groups_at_once(folding.lanes_in, folding.lanes_out) == at_once
 
 
 def test_the_pass_takes_the_solution() -> None:

@@ -90,6 +90,15 @@ def plain_adders(trits: Trits) -> int:
     return int((np.maximum(count - 1, 0) + negated).sum())
 
 
+def block_diagonal(trits: Trits, groups: int) -> Trits:
+    """The matrix [N, groups * K] of the groups' rows [N, K] side by side: zeros for the inputs of other groups."""
+    rows, columns = trits.shape
+    whole = np.zeros((groups, rows // groups, groups, columns), np.int8)
+    for group, own in enumerate(np.split(trits, groups)):
+        whole[group, :, group] = own
+    return whole.reshape(rows, groups * columns)
+
+
 @dataclass(frozen=True, order=True)
 class _Term:
     """A summand of a row. The order is that of a tree: what is there first comes first, of that the narrowest."""

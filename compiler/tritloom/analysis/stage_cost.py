@@ -15,11 +15,11 @@ from ..ir import flow, tern
 from ..ir.flow import channels_of, stream_element, stream_of
 from ..ir.mlir import Operation
 from . import dataflow_area as area
-from .adders import Trits, plain_adders
+from .adders import Trits, block_diagonal, plain_adders
 from .dataflow_area import Resources
 from .initiations import Work, initiations
 from .sharing import graph_of
-from .stage_traits import Folding, folding_of, is_hard_wired, kernel_of, traits_of
+from .stage_traits import Folding, folding_of, groups_at_once, is_hard_wired, kernel_of, traits_of, weight_depth
 
 Weights = Callable[[str], Trits]
 """The trits of a weight by its symbol: `WeightStore.matrix` of a module."""
@@ -48,9 +48,11 @@ def least_cost_of(stage: flow.MvauOp, weights: Weights | None = None) -> Resourc
 
 
 def _trits(stage: flow.MvauOp, weights: Weights | None) -> Trits:
+    groups = stage.groups.value.data
     if weights is not None:
-        return weights(stage.weight.root_reference.data)
-    return np.random.default_rng(0).integers(-1, 2, (stage.rows, stage.columns)).astype(np.int8)
+        return block_diagonal(weights(stage.weight.root_reference.data), groups)
+    assumed = np.random.default_rng(0).integers(-1, 2, (groups * stage.rows, stage.columns))
+    return block_diagonal(assumed.astype(np.int8), groups)
 
 
 def stream_cost(stream: flow.StreamType, lanes: int | None = None) -> Resources:
@@ -88,19 +90,13 @@ def _window(stage: flow.WindowOp, folding: Folding) -> Resources:
 
 
 def _mvau(stage: flow.MvauOp, folding: Folding) -> Resources:
-    source, sums = stream_of(stage.operand), stream_of(stage.result)
-    pe, simd = folding.lanes_out, folding.lanes_in
-    depth = stage.rows // pe * (stage.columns // simd)
+    source, sums, depth = stream_of(stage.operand), stream_of(stage.result), weight_depth(stage, folding)
+    pe, at_once = folding.lanes_out, groups_at_once(stage, folding)
+    simd = folding.lanes_in // max(1, at_once)
     unit = area.mvau(pe, simd, source.bits, source.signed, sums.bits, depth)
-    replay = area.replay_buffer(simd * source.bits, stage.columns // simd) if stage.rows > pe else Resources()
+    replayed = not at_once and stage.rows > pe
+    replay = area.replay_buffer(simd * source.bits, stage.columns // simd) if replayed else Resources()
     return unit + replay + area.weight_memory(2 * pe * simd, depth, _ram_style(stage, folding))
-
-
-def _vvau(stage: flow.VvauOp, folding: Folding) -> Resources:
-    source, sums = stream_of(stage.operand), stream_of(stage.result)
-    depth = stage.taps * channels_of(sums) // folding.lanes_out
-    unit = area.mvau(folding.lanes_out, 1, source.bits, source.signed, sums.bits, depth)
-    return unit + area.weight_memory(2 * folding.lanes_out, depth, _ram_style(stage, folding))
 
 
 def _ram_style(stage: flow.Stage, folding: Folding) -> area.RamStyle:
@@ -153,7 +149,6 @@ _COSTS: Final[dict[type[Operation], Callable[..., Resources]]] = {
     flow.ForkOp: _fork,
     flow.WindowOp: _window,
     flow.MvauOp: _mvau,
-    flow.VvauOp: _vvau,
     flow.PoolOp: _pool,
     flow.GlobalPoolOp: _pool,
     flow.AddOp: _sum,

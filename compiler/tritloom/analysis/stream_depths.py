@@ -20,7 +20,7 @@ from ..ir.flow import stream_of
 from ..ir.mlir import SSAValue
 from .initiations import window_rows
 from .stage_cost import work_of
-from .stage_traits import traits_of
+from .stage_traits import kernel_of, traits_of
 
 Counts = NDArray[np.int64]
 
@@ -51,8 +51,9 @@ def words_needed(stage: flow.Stage, operand: int) -> Counts:
     if isinstance(stage, flow.WindowOp):
         return _of_window(stage, out)
     if isinstance(stage, flow.MvauOp):
-        return (out // (stage.rows // stage.pe) + 1) * (stage.columns // stage.simd)
-    if isinstance(stage, flow.VvauOp | flow.PoolOp):
+        taken, made = _of_vector(stage)
+        return (out // made + 1) * taken
+    if isinstance(stage, flow.PoolOp):
         return (out + 1) * stage.taps
     if isinstance(stage, flow.GlobalPoolOp):
         return (out // result.words + 1) * source.words
@@ -67,6 +68,14 @@ def _of_window(stage: flow.WindowOp, out: Counts) -> Counts:
     rows = np.array(window_rows(traits), np.int64)[word // (result.words // traits["OUT_HEIGHT"])]
     needed: Counts = frame * source.words + rows * (source.words // traits["HEIGHT"])
     return needed
+
+
+def _of_vector(stage: flow.MvauOp) -> tuple[int, int]:
+    """Words that a unit takes of a vector before it writes any, and words that it makes of it."""
+    traits, kernel = traits_of(stage), kernel_of(stage)
+    if kernel == "mvau":
+        return traits["INPUTS"] // traits["SIMD"], traits["OUTPUTS"] // traits["PE"]
+    return (traits["TAPS"], 1) if kernel == "vvau" else (1, 1)
 
 
 def _of_concat(stage: flow.ConcatOp, operand: int, out: Counts) -> Counts:
@@ -101,8 +110,8 @@ def _bursts(stage: flow.Stage, position: int) -> int:
         stream = stream_of(value)
         return SLACK + flow.channels_of(stream) // stream.lanes.data
     if isinstance(stage, flow.MvauOp) and not isinstance(value.owner, flow.WindowOp):
-        words = stage.columns // stage.simd
-        return SLACK + words - words * stage.pe // stage.rows
+        taken, made = _of_vector(stage)
+        return SLACK + taken - taken // made
     return SLACK
 
 
@@ -140,8 +149,9 @@ def _at(sent: Counts, needed: Counts) -> Counts:
 def _latency(stage: flow.Stage) -> int:
     """Cycles from the last word that an output needs to the output."""
     if isinstance(stage, flow.MvauOp):
-        return stage.depth + _STAGE_LATENCY
-    if isinstance(stage, flow.VvauOp | flow.PoolOp):
+        taken, made = _of_vector(stage)
+        return taken * made + _STAGE_LATENCY
+    if isinstance(stage, flow.PoolOp):
         return stage.taps + _STAGE_LATENCY
     return _STAGE_LATENCY
 

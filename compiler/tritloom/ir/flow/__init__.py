@@ -1,25 +1,11 @@
 """The `flow` dialect: a net as processes that streams connect."""
 
 from ..mlir import Dialect
-from .ops import (
-    BEATS,
-    AddOp,
-    ConcatOp,
-    ForkOp,
-    GlobalPoolOp,
-    LoadOp,
-    MvauOp,
-    PoolOp,
-    QuantizeOp,
-    RequantizeOp,
-    ResizeOp,
-    Stage,
-    StoreOp,
-    VvauOp,
-    WindowOp,
-    channels_of,
-)
+from .arithmetic import AddOp, QuantizeOp, RequantizeOp
+from .movement import BEATS, ConcatOp, ForkOp, LoadOp, ResizeOp, StoreOp
+from .stage import Stage, channels_of
 from .types import StreamType, stream_element, stream_of
+from .windowed import GlobalPoolOp, MvauOp, PoolOp, WindowOp
 
 Flow = Dialect(
     "flow",
@@ -31,7 +17,6 @@ Flow = Dialect(
         ForkOp,
         WindowOp,
         MvauOp,
-        VvauOp,
         PoolOp,
         GlobalPoolOp,
         RequantizeOp,
@@ -57,7 +42,6 @@ __all__ = [
     "Stage",
     "StoreOp",
     "StreamType",
-    "VvauOp",
     "WindowOp",
     "channels_of",
     "stream_element",
