@@ -214,8 +214,9 @@ struct WindowFill {
 };
 
 // A word that comes in. The row that leaves does not wait for it, so that the stage in front may
-// take its time over the whole row. In the fast build it waits: there the initiations are counted,
-// and those without stalls are wanted.
+// take its time over the whole row. The bounded build takes it as late as the hardware may: behind
+// the row. In the fast build the row waits: there the initiations are counted, and those without
+// stalls are wanted.
 template <class Element>
 bool comes_in(hls::stream<Element>& in, bool emitting, Element& word) {
 #pragma HLS INLINE
@@ -227,7 +228,7 @@ bool comes_in(hls::stream<Element>& in, bool emitting, Element& word) {
   word = in.read();
   return true;
 #else
-  if (emitting && in.size() == 0) return false;
+  if (emitting) return false;
   word = in.read();
   return true;
 #endif
