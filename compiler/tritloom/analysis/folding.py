@@ -89,7 +89,7 @@ class _Choice:
 
     @cached_property
     def least(self) -> Resources:
-        """No more than `stage`, and found at once."""
+        """What the stage takes at least, found at once."""
         return least_cost_of(self.of, self.weights) if is_hard_wired(self.of, self.folding) else self.stage
 
 

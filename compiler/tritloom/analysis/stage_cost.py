@@ -25,7 +25,7 @@ Weights = Callable[[str], Trits]
 """The trits of a weight by its symbol: `WeightStore.matrix` of a module."""
 
 _SHARED_AT_MOST: Final = 0.75
-"""Share of the adders that sharing saves at most. Of random matrices that can be hard-wired it saves 50 to 65 %."""
+"""Share of the adders that sharing is expected to save at most: of random matrices it saves 50 to 65 %."""
 
 
 def work_of(stage: flow.Stage, folding: Folding | None = None) -> Work:
@@ -42,7 +42,7 @@ def cost_of(stage: flow.Stage, folding: Folding | None = None, weights: Weights 
 
 
 def least_cost_of(stage: flow.MvauOp, weights: Weights | None = None) -> Resources:
-    """No more than `cost_of` of a hard-wired unit, and at once: what it takes however much its rows share."""
+    """What a hard-wired unit is expected to take at least, without looking for its adders."""
     adders = (1 - _SHARED_AT_MOST) * plain_adders(_trits(stage, weights))
     return Resources(lut=round(adders * stream_of(stage.operand).bits))
 
