@@ -32,7 +32,7 @@ from tritloom.runtime import load
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.feedforward import cnv, images, mlp, mobilenet, resnet  # noqa: E402
+from support.feedforward import cnv, images, mlp, mobilenet, resnet, resnext  # noqa: E402
 
 FASHION = ROOT / "examples" / "fashion"
 
@@ -177,6 +177,9 @@ def shapes(quick: bool) -> Iterator[Row]:
         yield row("CNV-like VGG", vgg, board, None, frames, runs)
     yield row("MobileNet-like, 96x96", mobilenet(), "zcu104", None, frames, runs)
     yield row("ResNet-20-like", resnet(), "zcu104", None, frames, runs)
+    for fps in (10_000, None):
+        yield row("ResNeXt-like, 4 groups", resnext(), "pynq-z2", fps, frames, runs)
+        yield row("the same without groups", resnext(groups=1), "pynq-z2", fps, frames, runs)
 
 
 def fashion_images(count: int) -> NDArray[np.uint8]:

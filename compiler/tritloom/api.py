@@ -286,7 +286,7 @@ def _net_bundle(
     warnings: list[str],
 ) -> tuple[NetEstimate, BuildPlan]:
     """The estimate and the files of a lowered net."""
-    found = net_estimate(net, target)
+    found = net_estimate(imported.module, imported.store, net, target)
     check_net_fits(found, target)
     outputs = output_texts(imported.module, imported.store, net)
     report = NetReportData(

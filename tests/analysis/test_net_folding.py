@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +15,13 @@ from tritloom.analysis.dataflow_area import Resources, control_registers
 from tritloom.analysis.folding import FILL, Solution, Solver, divisors, steps_between
 from tritloom.analysis.net_estimate import check_net_fits, estimate_net
 from tritloom.analysis.net_fit import BRAM36_BITS, boards_that_hold, fits
-from tritloom.analysis.stage_cost import cost_of, resize_cost, stream_cost, work_of
+from tritloom.analysis.stage_cost import Weights, cost_of, resize_cost, stream_cost, work_of
 from tritloom.errors import InputError
 from tritloom.ir import flow, tern
 from tritloom.ir.flow import channels_of, stream_of
 from tritloom.ir.interpreter.net import net_of
 from tritloom.ir.mlir import ModuleOp
+from tritloom.ir.store import WeightStore
 from tritloom.passes import CompilerContext, net_passes, run_passes
 from tritloom.passes.stages import flow_stages
 from tritloom.targets import load_target
@@ -41,7 +42,15 @@ def depthwise() -> tuple[NetBuilder, ModuleOp]:
     return net, net.finish(net.dense(net.requantize(net.conv(codes, 9, square(6)), bits=4), 5))
 
 
+def grouped() -> tuple[NetBuilder, ModuleOp]:
+    net = NetBuilder((9, 9, 12), tern.integer_type(8, signed=False))
+    codes = net.requantize(net.conv(net.input, 24, square(3, pad=1), groups=3), bits=4)
+    codes = net.requantize(net.conv(codes, 16, square(1), groups=4), bits=4)
+    return net, net.finish(net.dense(net.requantize(net.conv(codes, 32, square(3, stride=2), groups=16), bits=2), 5))
+
+
 NETS = {
+    "grouped": grouped,
     "perceptron": lambda: perceptron(784, 96, 60, 10),
     "residual": residual_net,
     "depthwise": depthwise,
@@ -49,9 +58,10 @@ NETS = {
 
 
 @cache
-def unfolded(name: str) -> ModuleOp:
+def built(name: str) -> tuple[WeightStore, ModuleOp]:
     """A net as stages of one lane."""
-    return to_stages(*NETS[name]())
+    net, module = NETS[name]()
+    return net.store, to_stages(net, module)
 
 
 def to_stages(net: NetBuilder, module: ModuleOp) -> ModuleOp:
@@ -62,13 +72,15 @@ def to_stages(net: NetBuilder, module: ModuleOp) -> ModuleOp:
 
 
 def solver(name: str, board: str = "pynq-z2") -> Solver:
-    return solver_of(unfolded(name), board)
+    """With the trits of the net."""
+    store, module = built(name)
+    return solver_of(module, board, partial(store.matrix, module))
 
 
-def solver_of(module: ModuleOp, board: str = "pynq-z2") -> Solver:
+def solver_of(module: ModuleOp, board: str = "pynq-z2", weights: Weights | None = None) -> Solver:
     net = net_of(module)
     assert net is not None
-    return Solver(flow_stages(net), load_target(board))
+    return Solver(flow_stages(net), load_target(board), weights)
 
 
 def minimum(found: Solver) -> int:
@@ -89,7 +101,7 @@ def total(found: Solver, solution: Solution) -> Resources:
     used = control_registers()
     lanes = {r: f.lanes_out for stage, f in solution.foldings.items() for r in stage.streams_out()}
     for stage, folding in solution.foldings.items():
-        used = used + cost_of(stage, folding)
+        used = used + cost_of(stage, folding, found.weights)
         for value in stage.streams_in():
             at = lanes[value]
             for step in steps_between(at, folding.lanes_in):
@@ -129,8 +141,12 @@ def test_a_solution_keeps_its_promises(name: str, factor: float) -> None:
     assert solution.resources == total(found, solution)
     for stage, folding in solution.foldings.items():
         if isinstance(stage, flow.MvauOp):
-            assert stage.columns % folding.lanes_in == 0
-            assert stage.rows % folding.lanes_out == 0
+            parts = stage.columns % folding.lanes_in == 0 and stage.rows % folding.lanes_out == 0
+            at_once = stage.groups_at_once(folding.lanes_in, folding.lanes_out)
+            assert parts or at_once or stage.takes_pixels(folding.lanes_in, folding.lanes_out)
+            if isinstance(windows := stage.operand.owner, flow.WindowOp):
+                lanes = solution.foldings[windows].lanes_out
+                assert max(1, at_once) == max(1, lanes // windows.group_channels), "words in another order"
         elif not isinstance(stage, flow.LoadOp | flow.StoreOp):
             for value in (*stage.streams_in(), *stage.streams_out()):
                 assert channels_of(stream_of(value)) % folding.lanes_out == 0
@@ -171,6 +187,17 @@ def test_as_fast_as_fits_fills_the_board_or_reaches_the_limit(name: str) -> None
     assert fits(best.resources, found.target, FILL)
     if best.cycles > fewest(name):
         assert not fits(found.at(best.cycles - 1).resources, found.target, FILL)
+
+
+def test_windows_are_no_wider_than_their_unit_should_be() -> None:
+    """Windows of more groups are cheaper by themselves, but the unit behind them has as many side by side."""
+    net = NetBuilder((16, 16, 64), tern.integer_type(8, signed=False))
+    sums = net.conv(net.requantize(net.input, bits=4), 64, square(3, pad=1), groups=4)
+    found = solver_of(to_stages(net, net.finish(net.dense(net.requantize(sums, bits=2), 3))), "kv260")
+    unit = next(stage for stage in found.stages if isinstance(stage, flow.MvauOp))
+    for at_once in (1, 2, 4):
+        folding = found.at(16 * 16 * 9 * 4 // at_once).foldings[unit]
+        assert unit.groups_at_once(folding.lanes_in, folding.lanes_out) == at_once
 
 
 def test_the_pass_takes_the_solution() -> None:

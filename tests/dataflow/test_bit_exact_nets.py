@@ -98,8 +98,8 @@ def test_every_folding_gives_the_same_numbers(tmp_path: Path) -> None:
     assert len(seen) == 3
 
 
-def test_the_words_of_windows_with_channels_first_are_not_regrouped() -> None:
-    """A depthwise product takes its windows fold by fold: with other lanes they would come in another order."""
+def test_the_words_of_windows_of_several_groups_are_not_regrouped() -> None:
+    """A depthwise product takes its windows channels by channels: with other lanes they would come in another order."""
     net = NetBuilder((8, 8, 32), tern.integer_type(8, signed=False))
     module = net.finish(net.requantize(net.conv(net.input, 32, square(3, pad=1), groups=32), bits=4))
     lower(module, net.store, board="zcu104")
@@ -107,12 +107,12 @@ def test_the_words_of_windows_with_channels_first_are_not_regrouped() -> None:
     lanes = flow.stream_of(window.result).lanes.data
     assert lanes > 1
     resize = flow.ResizeOp(window.result, lanes // 2)
-    unit = next(op for op in module.walk() if isinstance(op, flow.VvauOp))
+    unit = next(op for op in module.walk() if isinstance(op, flow.MvauOp))
     wrong = with_results(unit, [resize.result], [set_lanes(unit.result, lanes // 2)])
     block = unit.parent_block()
     assert block is not None
     block.insert_ops_before([resize, wrong], unit)
-    with pytest.raises(VerifyException, match="the words of windows with channels first cannot be regrouped"):
+    with pytest.raises(VerifyException, match="the words of windows of several groups cannot be regrouped"):
         module.verify()
 
 

@@ -53,8 +53,8 @@ def resize(draw: Draw, name: str) -> Case:
 
 
 def window(draw: Draw, name: str) -> Case:
-    lanes, folds = draw.integer(1, 3), draw.integer(1, 3)
-    traits = {"CHANNELS": lanes * folds, "LANES": lanes, "CHANNELS_FIRST": draw.integer(0, 1)}
+    lanes, folds, groups = draw.integer(1, 3), draw.integer(1, 3), draw.one_of([1, 1, 2, 3])
+    traits = {"CHANNELS": lanes * folds * groups, "LANES": lanes, "GROUPS": groups}
     for size, axis, before, after in (("HEIGHT", "H", "TOP", "BOTTOM"), ("WIDTH", "W", "LEFT", "RIGHT")):
         kernel, dilation = draw.integer(1, 3), draw.integer(1, 2)
         span = (kernel - 1) * dilation + 1
@@ -97,13 +97,15 @@ def hard_wired(draw: Draw, name: str) -> Case:
 
 def vvau(draw: Draw, name: str) -> Case:
     pe, folds, taps = draw.integer(1, 5), draw.integer(1, 3), draw.integer(1, 9)
+    channels, outputs = draw.one_of([1, 1, 2, 3, 5, 17]), draw.one_of([1, 1, 2, 3])
     element = elements(draw)
-    largest = taps * max(element.high, -element.low)
-    weights = draw.rng.integers(-1, 2, (pe * folds, taps), dtype=np.int8)
+    largest = taps * channels * max(element.high, -element.low)
+    weights = draw.rng.integers(-1, 2, (folds * pe * outputs, taps * channels), dtype=np.int8)
     weights[0] = draw.one_of([-1, 1])
-    traits = {"CHANNELS": pe * folds, "PE": pe, "TAPS": taps, "VECTORS": draw.integer(1, 4), "WEIGHTS_IN_BRAM": 1}
-    out = bits_of(largest, -largest)
-    return _case("vvau", name, traits, [(element, pe)], [(out, pe)], {"weights": weights})
+    traits = {"GROUPS": pe * folds, "PE": pe, "INPUTS": channels, "OUTPUTS": outputs}
+    traits |= {"TAPS": taps, "VECTORS": draw.integer(1, 4), "WEIGHTS_IN_BRAM": 1}
+    ends = (element, pe * channels), (bits_of(largest, -largest), pe * outputs)
+    return _case("vvau", name, traits, [ends[0]], [ends[1]], {"weights": weights})
 
 
 def _pooled(draw: Draw, count: int) -> tuple[Element, Element, int]:

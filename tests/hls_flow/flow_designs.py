@@ -93,7 +93,7 @@ class Builder:
         return self.stage("thresholds", name, [source], [(out, before.lanes)], roms, **traits, LOW=out.low, STEP=1)
 
     def window(self, name: str, source: str, shape: tuple[int, int, int], kernel: int, **options: int) -> str:
-        """`shape` is [H, W, C]; options: stride, dilation, pad (each the same in both directions), pad_code, first."""
+        """`shape` is [H, W, C]; options: stride, dilation, pad (each the same in both directions), pad_code, groups."""
         lanes = self.streams[source].lanes
         stride, dilation, pad = (options.get(key, value) for key, value in (("stride", 1), ("dilation", 1), ("pad", 0)))
         span = (kernel - 1) * dilation + 1
@@ -101,7 +101,7 @@ class Builder:
         for axis in "HW":
             traits |= {f"KERNEL_{axis}": kernel, f"STRIDE_{axis}": stride, f"DILATION_{axis}": dilation}
         traits |= {f"PAD_{side}": pad for side in ("TOP", "LEFT", "BOTTOM", "RIGHT")}
-        traits |= {"PAD_CODE": options.get("pad_code", 0), "CHANNELS_FIRST": options.get("first", 0)}
+        traits |= {"PAD_CODE": options.get("pad_code", 0), "GROUPS": options.get("groups", 1)}
         traits |= {"OUT_HEIGHT": (shape[0] + 2 * pad - span) // stride + 1}
         traits |= {"OUT_WIDTH": (shape[1] + 2 * pad - span) // stride + 1}
         return self.stage("window", name, [source], [(self.streams[source].element, lanes)], **traits)

@@ -20,14 +20,14 @@ def _window(stage: Stage, x: Array) -> list[Array]:
     right = max(0, (t["OUT_WIDTH"] - 1) * t["STRIDE_W"] + t["KERNEL_W"] * t["DILATION_W"])
     pads = ((0, 0), (t["PAD_TOP"], below), (t["PAD_LEFT"], right), (0, 0))
     padded = np.pad(image, pads, constant_values=t["PAD_CODE"])
-    folds = t["CHANNELS"] // t["LANES"]
+    group = t["CHANNELS"] // t["GROUPS"]
     out = []
     for y in range(t["OUT_HEIGHT"]):
         for x_out in range(t["OUT_WIDTH"]):
             rows = y * t["STRIDE_H"] + t["DILATION_H"] * np.arange(t["KERNEL_H"])
             columns = x_out * t["STRIDE_W"] + t["DILATION_W"] * np.arange(t["KERNEL_W"])
-            patch = padded[:, rows][:, :, columns].reshape(frames, -1, folds, t["LANES"])
-            out.append((patch.transpose(0, 2, 1, 3) if t["CHANNELS_FIRST"] else patch).reshape(frames, -1))
+            patch = padded[:, rows][:, :, columns].reshape(frames, -1, t["GROUPS"], group)
+            out.append(patch.transpose(0, 2, 1, 3).reshape(frames, -1))
     return [np.concatenate(out, axis=1)]
 
 
@@ -45,9 +45,9 @@ def _hard_wired(stage: Stage, x: Array) -> list[Array]:
 
 def _vvau(stage: Stage, x: Array) -> list[Array]:
     t = stage.traits
-    words = x.reshape(x.shape[0], t["VECTORS"], t["CHANNELS"] // t["PE"], t["TAPS"], t["PE"])
-    weights = stage.roms["weights"].astype(np.int64).reshape(-1, t["PE"], t["TAPS"])
-    return [np.einsum("fvctp,cpt->fvcp", words, weights).reshape(x.shape[0], -1)]
+    words = x.reshape(x.shape[0], t["VECTORS"], -1, t["TAPS"], t["PE"], t["INPUTS"])
+    weights = stage.roms["weights"].astype(np.int64).reshape(-1, t["PE"], t["OUTPUTS"], t["TAPS"], t["INPUTS"])
+    return [np.einsum("fvctpk,cpntk->fvcpn", words, weights).reshape(x.shape[0], -1)]
 
 
 def _reduced(x: Array, traits: Traits, axis: int) -> list[Array]:

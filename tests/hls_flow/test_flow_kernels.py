@@ -19,6 +19,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 SHAPES = {
     "window": 14,
     "mvau": 6,
+    "vvau": 6,
     "hard_wired": 6,
     "thresholds": 6,
     "resize": 3,
@@ -55,7 +56,7 @@ def test_kernels_at_depth_two():
 
 
 def test_kernels_with_exact_widths():
-    drawn = cases(2, {"window": 9, "mvau": 4, "hard_wired": 8, "thresholds": 2, "top_k": 5})
+    drawn = cases(2, {"window": 9, "mvau": 4, "vvau": 4, "hard_wired": 8, "thresholds": 2, "top_k": 5})
     check_all(drawn, Probe(drawn, "exact"))
 
 
@@ -79,7 +80,7 @@ def test_fast_kernels(seed):
 @settings(MANY, max_examples=3)
 @given(seed=SEEDS)
 def test_kernels_with_amd_headers(seed, amd):
-    drawn = cases(seed, {"window": 3, "mvau": 4, "hard_wired": 8, "thresholds": 3, "top_k": 4})
+    drawn = cases(seed, {"window": 3, "mvau": 4, "vvau": 4, "hard_wired": 8, "thresholds": 3, "top_k": 4})
     check_all(drawn, Probe(drawn, "amd", amd))
 
 

@@ -31,10 +31,12 @@ def everything() -> FlowDesign:
     windows = net.window("conv_window", a, (size, size, channels), 3, pad=1)
     conv = net.mvau("conv", windows, channels, 2, 4, vectors=size * size)
     codes = net.thresholds("conv_steps", conv, channels, 31, Element(8), 500)
-    depthwise = net.window("depthwise_window", b, (size, size, channels), 3, pad=1, first=1)
-    traits = {"CHANNELS": channels, "PE": 2, "TAPS": 9, "VECTORS": size * size, "WEIGHTS_IN_BRAM": 1}
+    depthwise = net.window("depthwise_window", b, (size, size, channels), 3, pad=1, groups=2)
+    traits = {"GROUPS": channels, "PE": 2, "INPUTS": 1, "OUTPUTS": 1, "TAPS": 9, "VECTORS": size * size}
     trits = net.rng.integers(-1, 2, (channels, 9), dtype=np.int8)
-    sums = net.stage("vvau", "depthwise", [depthwise], [(Element(16, True), 2)], {"weights": trits}, **traits)
+    sums = net.stage(
+        "vvau", "depthwise", [depthwise], [(Element(16, True), 2)], {"weights": trits}, **traits, WEIGHTS_IN_BRAM=1
+    )
     traits = {"ELEMENTS": size * size * channels, "CHANNELS": channels, "LANES": 2, "SHIFT": 9, "LOW": 0, "HIGH": 255}
     rows = {name: net.rng.integers(-300, 300, channels) for name in ("multiplier0", "multiplier1", "bias")}
     joined = net.stage("multiply_shift2", "join", [codes, sums], [(Element(8), 2)], rows, **traits)
@@ -45,7 +47,8 @@ def everything() -> FlowDesign:
     left, right = net.fork(both)
     net.streams |= {name: replace(net.streams[name], depth=1000) for name in (b, c, left, right)}
     total = net.add("total", left, right)
-    pool = net.reduce("pool", net.window("pool_window", total, (size, size, 2 * channels), 2, stride=2, first=1), 8, 4)
+    windows = net.window("pool_window", total, (size, size, 2 * channels), 2, stride=2, groups=4)
+    pool = net.reduce("pool", windows, 8, 4)
     traits = {"CHANNELS": 8, "LANES": 2, "PIXELS": 9, "MAX": 0}
     pooled = net.stage("global_reduce", "global_pool", [pool], [(Element(16, True), 2)], **traits)
     wired = net.hard_wired("wired", net.resize(pooled, 8), 6)
@@ -257,6 +260,7 @@ def test_a_window_beyond_the_image_is_refused():
     for traits, message in [
         ({"OUT_WIDTH": 6}, "the last window ends at 8, the padded image has a WIDTH of 7"),
         ({"PAD_BOTTOM": 0}, "the last window ends at 7, the padded image has a HEIGHT of 6"),
+        ({"GROUPS": 3}, "CHANNELS are 1 words, no multiple of GROUPS, which is 3"),
         ({"PAD_CODE": -1}, r"code -1 is no Element\(bits=8, signed=False\)"),
     ]:
         changed_stage = replace(stage, traits={**stage.traits, **traits})

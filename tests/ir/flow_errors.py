@@ -17,7 +17,12 @@ SYMBOLS = (
 )
 LOAD = "%l = flow.load %x {beat_bits = 64 : i64} : tensor<4x4x2xf32> -> F1\n"
 CODES = LOAD + "%q = flow.quantize %l @input : F1 -> I1\n"
-WINDOWS = CODES + f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, channels_first = 1 : i64}} : I1 -> W1\n"
+DENSE = CODES + f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, groups = 1 : i64}} : I1 -> W1\n"
+TWO_CHANNELS = (
+    "%l = flow.load %x {beat_bits = 64 : i64} : tensor<4x4x2xf32> -> F2\n%q = flow.quantize %l @input : F2 -> I2\n"
+    f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, groups = 2 : i64}} : I2 -> W2\n"
+)
+WINDOWS = CODES + f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, groups = 2 : i64}} : I1 -> W1\n"
 TYPES = {
     "F": "tensor<4x4x2xf32>",
     "I": "tensor<4x4x2xui8>",
@@ -30,6 +35,8 @@ TYPES = {
     "P": "tensor<4x4x2xsi9>",
     "R": "tensor<4x4x2xsi8>",
     "N": "tensor<4x4x1xui1>",
+    "L": "tensor<4x4x6xui8>",
+    "M": "tensor<4x4x54xui8>",
 }
 TOP_K = "%t = flow.top_k %q @pair {k = 1 : i64, last = 0 : i64, pairs = 1 : i64} : I1 -> P2\n"
 
@@ -73,30 +80,42 @@ FLOW_ERRORS: dict[str, list[tuple[str, str]]] = {
         (flow(CODES + "%a = flow.fork %q : I1 -> I1\n"), "flow.fork: it has less than two results"),
     ],
     "flow.window": [
-        (flow(CODES + f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, channels_first = 0 : i64}} : I1 -> J1\n"),
+        (flow(CODES + f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, groups = 3 : i64}} : I1 -> W1\n"),
+         "flow.window: 3 groups of 2 channels"),
+        (flow(CODES + "%a, %b, %c = flow.fork %q : I1 -> I1, I1, I1\n%d = flow.concat %a, %b : I1, I1 -> J1\n"
+              "%e = flow.concat %d, %c : J1, I1 -> L1\n%r = flow.resize %e : L1 -> L2\n"
+              f"%w = flow.window %r {{{WINDOW}, pad_code = 0 : i64, groups = 2 : i64}} : L2 -> M2\n"),
+         "flow.window: 2 lanes are no part of a group of 3 channels, and not whole groups"),
+        (flow(CODES + f"%w = flow.window %q {{{WINDOW}, pad_code = 0 : i64, groups = 1 : i64}} : I1 -> J1\n"),
          "flow.window: the result carries tensor<4x4x4xui8>, not tensor<4x4x18xui8>"),
         (flow(CODES + "%r = flow.resize %q : I1 -> I4\n"
-              f"%w = flow.window %r {{{WINDOW}, pad_code = 0 : i64, channels_first = 0 : i64}} : I4 -> W4\n"),
+              f"%w = flow.window %r {{{WINDOW}, pad_code = 0 : i64, groups = 1 : i64}} : I4 -> W4\n"),
          "flow.window: 4 lanes do not divide 2 channels"),
     ],
     "flow.mvau": [
-        (flow(WINDOWS + "%m = flow.mvau %w @dense {groups = 1 : i64} : W1 -> D1\n"),
+        (flow(DENSE + "%m = flow.mvau %w @dense {groups = 3 : i64} : W1 -> S1\n"),
+         "flow.mvau: 3 groups of 4 result channels"),
+        (flow(DENSE + "%m = flow.mvau %w @dense {groups = 1 : i64} : W1 -> D1\n"),
          "flow.mvau: the weight has another number of rows than the result channels"),
         (flow(CODES + "%m = flow.mvau %q @dense {groups = 1 : i64} : I1 -> S1\n"),
          "flow.mvau: vectors of 18 do not fit !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2>"),
-    ],
-    "flow.vvau": [
-        (flow(CODES + "%v = flow.vvau %q @depthwise : I1 -> D1\n"),
-         "flow.vvau: @depthwise does not fit !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2>"),
-        (flow(WINDOWS + "%r = flow.resize %w : W1 -> W2\n%v = flow.vvau %r @depthwise : W2 -> D2\n"),
-         "flow.vvau: the words of windows with channels first cannot be regrouped"),
+        (flow(DENSE + "%r = flow.resize %w : W1 -> W4\n%m = flow.mvau %r @dense {groups = 1 : i64} : W4 -> S1\n"),
+         "flow.mvau: 4 lanes in and 1 out are no parts of a group of 18 x 4, and not whole groups"),
+        (flow(DENSE + "%m = flow.mvau %w @depthwise {groups = 2 : i64} : W1 -> D1\n"),
+         "flow.mvau: windows of 1 groups for 2 groups"),
+        (flow(TWO_CHANNELS + "%a = flow.resize %w : W2 -> W1\n"
+              "%m = flow.mvau %a @depthwise {groups = 2 : i64} : W1 -> D1\n"),
+         "flow.mvau: the words of windows of several groups cannot be regrouped"),
+        (flow(WINDOWS + "%a = flow.resize %w : W1 -> W2\n"
+              "%m = flow.mvau %a @depthwise {groups = 2 : i64} : W2 -> D2\n"),
+         "flow.mvau: its words are of 2 groups, those of its windows of 1"),
     ],
     "flow.pool": [
         (flow(CODES + "%p = flow.pool %q {kind = #tern<pooling max>} : I1 -> W1\n"),
          "flow.pool: windows do not fit !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2>"),
         (flow(WINDOWS + "%r = flow.resize %w : W1 -> W2\n"
               "%p = flow.pool %r {kind = #tern<pooling max>} : W2 -> I2\n"),
-         "flow.pool: the words of windows with channels first cannot be regrouped"),
+         "flow.pool: the words of windows of several groups cannot be regrouped"),
     ],
     "flow.global_pool": [
         (flow(CODES + "%p = flow.global_pool %q {kind = #tern<pooling sum>} : I1 -> J1\n"),
@@ -135,8 +154,8 @@ FLOW_ERRORS: dict[str, list[tuple[str, str]]] = {
 EVERY_FLOW_OP = flow(
     CODES
     + "%a, %b, %c = flow.fork %q : I1 -> I1, I1, I1\n"
-    + f"%w = flow.window %a {{{WINDOW}, pad_code = 0 : i64, channels_first = 1 : i64}} : I1 -> W1\n"
-    + """%m = flow.vvau %w @depthwise : W1 -> D1
+    + f"%w = flow.window %a {{{WINDOW}, pad_code = 0 : i64, groups = 2 : i64}} : I1 -> W1\n"
+    + """%m = flow.mvau %w @depthwise {groups = 2 : i64} : W1 -> D1
 %p = flow.requantize %m @input {form = #tern<form thresholds>} : D1 -> I1
 %r = flow.resize %b : I1 -> I2
 %t = flow.resize %r : I2 -> I1
@@ -151,10 +170,10 @@ EVERY_FLOW_OP = flow(
 %ab = flow.top_k %tt @pair {k = 1 : i64, last = 1 : i64, pairs = 0 : i64} : I1 -> N1
 %v = flow.global_pool %h {kind = #tern<pooling max>} : I1 -> G1
 """
-    + f"%y = flow.window %o {{{WINDOW}, pad_code = 0 : i64, channels_first = 0 : i64}} : I1 -> W1\n"
+    + f"%y = flow.window %o {{{WINDOW}, pad_code = 0 : i64, groups = 1 : i64}} : I1 -> W1\n"
     + """%z = flow.mvau %y @dense {groups = 1 : i64} : W1 -> S1
 """
-    + f"%n = flow.window %u {{{WINDOW}, pad_code = 0 : i64, channels_first = 1 : i64}} : I1 -> W1\n"
+    + f"%n = flow.window %u {{{WINDOW}, pad_code = 0 : i64, groups = 2 : i64}} : I1 -> W1\n"
     + """%aa = flow.pool %n {kind = #tern<pooling max>} : W1 -> I1
 """
     + "%last = tern.scores %k {scale = @four, offset = @four} : tensor<4x4x4xui8> -> tensor<4x4x4xf32>\n",

@@ -336,6 +336,21 @@ def resnet(
     return net.model(net.scores(net.average(x), 10))
 
 
+def resnext(
+    size: int = 32, width: int = 32, groups: int = 4, blocks: int = 3, style: Style = FOUR_BITS, seed: int = 0
+) -> onnx.ModelProto:
+    """Blocks of a pointwise, a grouped and a pointwise convolution (arXiv 1611.05431, without the skips), `size` x
+    `size` x 3; behind them a depthwise one that has two filters a channel, and 10 classes. One group: all are whole."""
+    net = Net((3, size, size), style, seed)
+    x = net.relu(net.conv(net.image(), width, 3, stride=2, pad=1))
+    for _ in range(blocks):
+        x = net.relu(net.conv(x, 2 * width, 1))
+        x = net.relu(net.conv(x, 2 * width, 3, pad=1, groups=groups))
+        x = net.relu(net.conv(x, width, 1))
+    x = net.relu(net.conv(x, 2 * width, 3, stride=2, pad=1, groups=width if groups > 1 else 1))
+    return net.model(net.scores(net.average(x), 10))
+
+
 def series(
     channels: int = 3,
     length: int = 64,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -180,12 +181,12 @@ class Emulated:
     library: ctypes.CDLL
 
     @staticmethod
-    def build(folder: Path, design: FlowDesign, flavour: str) -> Emulated:
-        """Render and compile a design."""
+    def build(folder: Path, design: FlowDesign, flavour: str, edit: Callable[[str], str] | None = None) -> Emulated:
+        """Render and compile a design, its top.cpp edited."""
         for name, text in render_flow(design, HlsTarget("xc7z020clg400-1", 100.0, "pynq-z2")).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(edit(text) if edit is not None and name == "top.cpp" else text)
         options = ["CXXFLAGS=-O1", f"BUILD={folder}"]
         subprocess.run(["make", "-s", "-C", str(folder), flavour, *options], check=True)
         return Emulated(design, ctypes.CDLL(str(folder / f"libtritloom_{flavour}.so")))

@@ -20,6 +20,7 @@ NETS: dict[str, Callable[[Style], onnx.ModelProto]] = {
     "mobilenet": lambda style: feedforward.mobilenet(48, 0.25, style, layers=feedforward.MOBILENET[:6]),
     "resnet": lambda style: feedforward.resnet(16, 8, 2, style=style),
     "resnet, one scale": lambda style: feedforward.resnet(16, 8, 2, shared=True, style=style),
+    "resnext": lambda style: feedforward.resnext(16, 16, 2, 1, style=style),
     "series": lambda style: feedforward.series(style=style),
 }
 STYLES = {

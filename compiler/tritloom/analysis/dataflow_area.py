@@ -14,6 +14,7 @@ from math import log2
 from typing import Final, Literal
 
 from . import constants as c
+from .adders import AdderGraph, width_of
 from .memory import bram36
 from .memory import uram as uram_blocks
 
@@ -54,6 +55,8 @@ COMPARE_LUT: Final = 2 / 3
 """LUTs a bit of a signed comparison: three bits in two LUTs and a carry. *measured*"""
 BLOCK_PAYS: Final = 64
 """LUTs that a RAMB18 must save to be taken by `auto`. *derived*: the boards' parts have 160 to 410 LUTs for each."""
+SHIFT_REGISTER_PAYS: Final = 3
+"""Clocks of a delay from which on it is a shift register. *measured*"""
 SHIFT_REGISTER_BITS: Final = 1024
 SHIFT_REGISTER_DEPTH: Final = 32
 PROCESS: Final = Resources(lut=50, ff=60)
@@ -106,22 +109,31 @@ def mvau(
     return (tree + accumulate) * pe + Resources(address, 2 * address + 2 * simd.bit_length())
 
 
-HARD_WIRED_PLAIN: Final = ((0.98, 0.712), (1.81, 0.882))
-HARD_WIRED_SHARED: Final = ((1.07, 0.533), (1.63, 0.736))
-"""LUTs, then flip-flops, of a non-zero weight: so much, and so much for each bit of the code. *measured*"""
+def hard_wired(graph: AdderGraph, low: int, high: int) -> Resources:
+    """Constant matrix as adders, a register each, a vector of codes from `low` to `high` every cycle.
 
-
-def hard_wired(weights_nonzero: int, activation_bits: int, *, shared: bool = True) -> Resources:
-    """Constant matrix as adder trees, a register an adder, a vector every cycle: no weights, no accumulators.
-
-    `shared`: pairs of summands that several rows have are added once. *measured*: 32 x 32 with 2, 4 and 8 bits,
-    signed codes, 40 % zeros; smaller matrices share less, larger ones more.
+    An adder takes a LUT for each bit that both operands have, where a sign counts as the bits above it, and one more if
+    it subtracts. A value waits in registers until it is wanted; three clocks and more are a shift register, a LUT a
+    bit. *measured* for 2, 4 and 8 bits, signed and unsigned, 144 to 4,608 trits.
     """
-    (base, a_bit), (base_ff, a_bit_ff) = HARD_WIRED_SHARED if shared else HARD_WIRED_PLAIN
-    return Resources(
-        round(weights_nonzero * (base + a_bit * activation_bits)),
-        round(weights_nonzero * (base_ff + a_bit_ff * activation_bits)),
-    )
+    ranges = [(low, high)] * graph.inputs + graph.ranges(low, high)
+    widths = [width_of(*bounds) for bounds in ranges] + [0]  # the last is ZERO's, an operand without bits
+    signed = [bounds[0] < 0 for bounds in ranges] + [False]
+    lut = ff = 0
+    for adder in graph.adders:
+        common = max(widths[adder.left], widths[adder.right])
+        for value in (adder.left, adder.right):
+            common = common if signed[value] else min(common, widths[value])
+        lut += common + adder.subtract
+    for value, (level, wanted) in enumerate(zip(graph.levels(), graph.wanted(), strict=True)):
+        since = level if value < graph.inputs else level - 1
+        for until in sorted(wanted):
+            clocks, since = until - since, until
+            if clocks < SHIFT_REGISTER_PAYS:
+                ff += clocks * widths[value]
+            else:
+                lut += widths[value]
+    return Resources(lut, ff)
 
 
 # --- memories --------------------------------------------------------------------------------------------------------

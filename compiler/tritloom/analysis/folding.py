@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from ..errors import InputError
@@ -20,8 +21,8 @@ from ..ir.mlir import SSAValue, f32
 from ..targets import Target
 from .dataflow_area import Resources, control_registers
 from .net_fit import boards_that_hold, check_fits, fits
-from .stage_cost import cost_of, resize_cost, stream_cost, work_of
-from .stage_traits import Folding, can_be_hard_wired
+from .stage_cost import Weights, cost_of, least_cost_of, resize_cost, stream_cost, work_of
+from .stage_traits import Folding, can_be_hard_wired, groups_at_once, is_hard_wired
 
 FILL: Final = {"lut": 0.8, "ff": 0.8, "dsp": 0.9, "bram36": 0.9, "uram": 1.0}
 """Share of each resource that a design as fast as fits takes."""
@@ -68,12 +69,28 @@ def steps_between(lanes_in: int, lanes_out: int) -> list[int]:
 class _Choice:
     """A folding that a stage can have, with what does not depend on the stages before it."""
 
+    of: flow.Stage
     folding: Folding
-    cycles: int
-    """A frame."""
-    stage: Resources
-    own: Resources
-    """The stage and the FIFOs behind it."""
+    weights: Weights | None
+
+    @cached_property
+    def cycles(self) -> int:
+        """A frame."""
+        return work_of(self.of, self.folding).frame
+
+    @cached_property
+    def stage(self) -> Resources:
+        return cost_of(self.of, self.folding, self.weights)
+
+    @cached_property
+    def behind(self) -> Resources:
+        """The FIFOs behind the stage."""
+        return _fifos(self.of, self.folding)
+
+    @cached_property
+    def least(self) -> Resources:
+        """What the stage takes at least, found at once."""
+        return least_cost_of(self.of, self.weights) if is_hard_wired(self.of, self.folding) else self.stage
 
 
 @dataclass
@@ -82,6 +99,8 @@ class Solver:
 
     stages: Sequence[flow.Stage]
     target: Target
+    weights: Weights | None = None
+    """The trits, where they are at hand."""
     _tables: dict[tuple[flow.Stage, int], list[_Choice]] = field(default_factory=dict)
     """The choices of a stage, by the width of the memory port where it has one: a search asks for them many times."""
 
@@ -140,7 +159,9 @@ class Solver:
 
     def _check(self, solution: Solution, hint: Callable[[], str]) -> None:
         if not fits(solution.resources, self.target):
-            parts = {describe(stage): cost_of(stage, folding) for stage, folding in solution.foldings.items()}
+            parts = {
+                describe(stage): cost_of(stage, folding, self.weights) for stage, folding in solution.foldings.items()
+            }
             check_fits(parts, vars(solution.resources), self.target, solution.cycles, hint())
 
     def _advice(self) -> str:
@@ -180,16 +201,41 @@ class Solver:
             choices = [choice for choice in possible if choice.cycles <= cycles]
             if not choices:
                 raise _Infeasible(stage, min(choice.cycles for choice in possible))
-            regrouping = [self._regrouping(stage, choice.folding, lanes) for choice in choices]
-            best = min(range(len(choices)), key=lambda i: self._price(choices[i].own + regrouping[i]))
-            folding = choices[best].folding
+            best, regrouping = self._cheapest(choices, lanes, cycles)
+            folding = best.folding
             foldings[stage] = folding
-            slowest = max(slowest, choices[best].cycles)
-            total = total + choices[best].stage + regrouping[best]
+            slowest = max(slowest, best.cycles)
+            total = total + best.stage + regrouping
             for result in stage.streams_out():
                 total = total + stream_cost(stream_of(result), folding.lanes_out)
                 lanes[result] = folding.lanes_out
         return Solution(foldings, slowest, total)
+
+    def _cheapest(
+        self, choices: Sequence[_Choice], lanes: dict[SSAValue, int], cycles: int
+    ) -> tuple[_Choice, Resources]:
+        """The first of the cheapest choices, with what regroups its operands' words.
+
+        What cannot be the cheapest is not priced: adders are shared only where a hard-wired unit is in the running.
+        """
+        best, least, regroups = choices[0], math.inf, Resources()
+        for choice in choices:
+            regrouping = self._regrouping(choice.of, choice.folding, lanes)
+            around = regrouping + choice.behind + self._bound(choice, cycles)
+            if self._price(choice.least + around) < least and (price := self._price(choice.stage + around)) < least:
+                best, least, regroups = choice, price, regrouping
+        return best, regroups
+
+    def _bound(self, choice: _Choice, cycles: int) -> Resources:
+        """What a choice binds the next stage to: the lanes of windows of several groups are those of their unit."""
+        windows = choice.of
+        if not isinstance(windows, flow.WindowOp) or windows.groups.value.data == 1:
+            return Resources()
+        (unit,) = (use.operation for use in windows.result.uses if isinstance(use.operation, flow.Stage))
+        lanes: dict[SSAValue, int] = {windows.result: choice.folding.lanes_out}
+        possible = [each for each in _kept(unit, self._choices(unit), lanes) if each.cycles <= cycles]
+        best, regrouping = self._cheapest(possible, lanes, cycles)
+        return best.stage + best.behind + regrouping
 
     def _price(self, used: Resources) -> float:
         """Logic as a number of LUTs, each other resource at the board's ratio."""
@@ -215,26 +261,28 @@ class Solver:
     def _choices(self, stage: flow.Stage, beat_bits: int = flow.BEATS[-1]) -> list[_Choice]:
         key = (stage, beat_bits if isinstance(stage, flow.LoadOp | flow.StoreOp) else 0)
         if key not in self._tables:
-            self._tables[key] = [_choice(stage, folding) for folding in _foldings(stage, beat_bits)]
+            self._tables[key] = [_Choice(stage, folding, self.weights) for folding in _foldings(stage, beat_bits)]
         return self._tables[key]
 
 
-def _choice(stage: flow.Stage, folding: Folding) -> _Choice:
-    cost = cost_of(stage, folding)
-    return _Choice(folding, work_of(stage, folding).frame, cost, cost + _fifos(stage, folding))
-
-
 def _kept(stage: flow.Stage, choices: list[_Choice], lanes: dict[SSAValue, int]) -> list[_Choice]:
-    """The choices that leave the order of words alone: windows with channels first cannot be regrouped."""
-    if isinstance(stage, flow.VvauOp | flow.PoolOp) and isinstance(stage.operand.owner, flow.WindowOp):
-        return [choice for choice in choices if choice.folding.lanes_in == lanes[stage.operand]]
+    """The choices that leave the order of words alone: those of windows of several groups cannot be regrouped."""
+    windows = stage.operands[0].owner
+    if not isinstance(windows, flow.WindowOp):
+        return choices
+    at = lanes[windows.result]
+    if isinstance(stage, flow.PoolOp):
+        return [choice for choice in choices if choice.folding.lanes_in == at]
+    if isinstance(stage, flow.MvauOp):
+        groups = max(1, at // windows.group_channels)
+        return [choice for choice in choices if max(1, groups_at_once(stage, choice.folding)) == groups]
     return choices
 
 
 def _fifos(stage: flow.Stage, fold: Folding) -> Resources:
     """FIFOs behind a stage; behind a matrix-vector unit also what takes its sums one after the other."""
     total = Resources()
-    if isinstance(stage, flow.MvauOp) and fold.lanes_out > 1:
+    if isinstance(stage, flow.MvauOp) and fold.lanes_out > 1 and not groups_at_once(stage, fold):
         total = resize_cost(stream_of(stage.result), fold.lanes_out, 1)
     for result in stage.streams_out():
         total = total + stream_cost(stream_of(result), fold.lanes_out)
@@ -257,18 +305,32 @@ def _foldings(stage: flow.Stage, beat_bits: int) -> Iterator[Folding]:
         elements = stream_of(stage.operand).elements
         yield from (Folding(lanes, lanes, beat_bits) for lanes in divisors(math.gcd(elements, beat_bits // 32)))
     elif isinstance(stage, flow.MvauOp):
-        for simd in divisors(stage.columns):
-            yield from (Folding(simd, pe) for pe in divisors(stage.rows) if _is_offered(stage, simd, pe))
+        yield from _unit_foldings(stage)
     elif isinstance(stage, flow.TopKOp):
         yield from (Folding(lanes, stage.kept) for lanes in divisors(stage.channels))
+    elif isinstance(stage, flow.WindowOp):
+        channels = channels_of(stream_of(stage.operand))
+        yield from (Folding(lanes, lanes) for lanes in divisors(channels) if _is_whole(lanes, stage.group_channels))
     elif isinstance(stage, flow.ConcatOp):
         common = math.gcd(channels_of(stream_of(stage.lhs)), channels_of(stream_of(stage.rhs)))
         yield from (Folding(lanes, lanes) for lanes in divisors(common))
     else:
-        stream = stream_of(stage.streams_in()[0] if isinstance(stage, flow.WindowOp) else stage.streams_out()[0])
-        yield from (Folding(lanes, lanes) for lanes in divisors(channels_of(stream)))
+        channels = channels_of(stream_of(stage.streams_out()[0]))
+        yield from (Folding(lanes, lanes) for lanes in divisors(channels))
 
 
-def _is_offered(stage: flow.MvauOp, simd: int, pe: int) -> bool:
-    """A vector a cycle is for matrices that can be hard-wired."""
-    return can_be_hard_wired(stage) or simd * pe < stage.columns * stage.rows
+def _is_whole(lanes: int, group: int) -> bool:
+    """Whether lanes are a part of a group, or whole groups."""
+    return max(lanes, group) % min(lanes, group) == 0
+
+
+def _unit_foldings(stage: flow.MvauOp) -> Iterator[Folding]:
+    """Parts of the vectors of a group; whole groups side by side; all of a pixel, if that can be hard-wired."""
+    groups, rows, columns = stage.groups.value.data, stage.rows, stage.columns
+    for simd in divisors(columns):
+        yield from (Folding(simd, pe) for pe in divisors(rows) if groups > 1 or simd * pe < columns * rows)
+    if groups > 1:
+        channels = columns // stage.taps
+        yield from (Folding(count * channels, count * rows) for count in divisors(groups))
+    if can_be_hard_wired(stage):
+        yield Folding(groups * columns, groups * rows)

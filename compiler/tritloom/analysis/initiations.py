@@ -110,11 +110,11 @@ def _mvau(traits: Traits) -> Work:
     return _steady(traits["VECTORS"] * folds)
 
 
-def _taps(lanes: str) -> Callable[[Traits], Words]:
+def _taps(parts: str, at_once: str) -> Callable[[Traits], Words]:
     """Words of a stage that makes one word of TAPS words."""
 
     def words(traits: Traits) -> Words:
-        out = traits["VECTORS"] * traits["CHANNELS"] // traits[lanes]
+        out = traits["VECTORS"] * traits[parts] // traits[at_once]
         return Words((out * traits["TAPS"],), (out,))
 
     return words
@@ -154,8 +154,8 @@ _WORDS: Final[Mapping[str, Callable[[Traits], Words]]] = {
     "window": _window_words,
     "mvau": _mvau_words,
     "hard_wired": lambda traits: Words((traits["VECTORS"],), (traits["VECTORS"],)),
-    "vvau": _taps("PE"),
-    "reduce": _taps("LANES"),
+    "vvau": _taps("GROUPS", "PE"),
+    "reduce": _taps("CHANNELS", "LANES"),
     "global_reduce": _global_words,
     "thresholds": _map_words(1),
     "multiply_shift": _map_words(1),

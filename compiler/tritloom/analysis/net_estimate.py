@@ -14,7 +14,7 @@ from ..targets import Target
 from .dataflow_area import Resources, control_registers
 from .estimate import PAGE, ResourceUse
 from .net_fit import NAMES, check_fits
-from .stage_cost import cost_of, stream_cost, work_of
+from .stage_cost import Weights, cost_of, stream_cost, work_of
 from .stage_traits import folding_of, kernel_of
 
 
@@ -75,9 +75,11 @@ FRAMES_A_START: Final = 256
 """Frames that the runtime sends in one start, at most."""
 
 
-def estimate_net(stages: Sequence[flow.Stage], target: Target, frame_bytes: tuple[int, int]) -> NetEstimate:
+def estimate_net(
+    stages: Sequence[flow.Stage], target: Target, frame_bytes: tuple[int, int], weights: Weights | None = None
+) -> NetEstimate:
     """The figures of folded stages whose FIFOs have their depths; `frame_bytes` are those of an input and an output."""
-    rows = tuple(_row(stage) for stage in stages)
+    rows = tuple(_row(stage, weights) for stage in stages)
     total = control_registers()
     for stage, row in zip(stages, rows, strict=True):
         total = total + row.resources
@@ -114,7 +116,7 @@ def check_net_fits(found: NetEstimate, target: Target) -> None:
     )
 
 
-def _row(stage: flow.Stage) -> StageCost:
+def _row(stage: flow.Stage, weights: Weights | None) -> StageCost:
     folding = folding_of(stage)
     symbol = f" {stage.symbol}" if stage.symbol is not None else ""
     return StageCost(
@@ -124,5 +126,5 @@ def _row(stage: flow.Stage) -> StageCost:
         folding.lanes_in,
         folding.lanes_out,
         work_of(stage).frame,
-        cost_of(stage),
+        cost_of(stage, folding, weights),
     )

@@ -1,20 +1,31 @@
-"""Programmable logic and initiations of one stage at a given folding (estimated)."""
+"""Programmable logic and initiations of one stage at a given folding (estimated).
+
+The logic of a hard-wired unit depends on its trits. Who has a weight store hands them in as `Weights`; without them a
+unit is priced as a matrix of its shape whose trits are equally frequent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from ..ir import flow, tern
-from ..ir.flow import channels_of, stream_of
+from ..ir.flow import channels_of, stream_element, stream_of
 from ..ir.mlir import Operation
 from . import dataflow_area as area
+from .adders import Trits, block_diagonal, plain_adders
 from .dataflow_area import Resources
 from .initiations import Work, initiations
-from .stage_traits import Folding, folding_of, is_hard_wired, kernel_of, traits_of
+from .sharing import graph_of
+from .stage_traits import Folding, folding_of, groups_at_once, is_hard_wired, kernel_of, traits_of, weight_depth
 
-_NONZERO: Final = 2 / 3
-"""Share of a matrix's trits that are not zero: the trits themselves are not known here."""
+Weights = Callable[[str], Trits]
+"""The trits of a weight by its symbol: `WeightStore.matrix` of a module."""
+
+_SHARED_AT_MOST: Final = 0.75
+"""Share of the adders that sharing is expected to save at most: of random matrices it saves 50 to 65 %."""
 
 
 def work_of(stage: flow.Stage, folding: Folding | None = None) -> Work:
@@ -22,9 +33,26 @@ def work_of(stage: flow.Stage, folding: Folding | None = None) -> Work:
     return initiations(kernel_of(stage, folding), traits_of(stage, folding))
 
 
-def cost_of(stage: flow.Stage, folding: Folding | None = None) -> Resources:
+def cost_of(stage: flow.Stage, folding: Folding | None = None, weights: Weights | None = None) -> Resources:
     """Logic of a stage without its streams."""
-    return _COSTS[type(stage)](stage, folding or folding_of(stage))
+    chosen = folding or folding_of(stage)
+    if is_hard_wired(stage, chosen):
+        return area.hard_wired(graph_of(_trits(stage, weights)), *tern.range_of(stream_element(stage.operand)))
+    return _COSTS[type(stage)](stage, chosen)
+
+
+def least_cost_of(stage: flow.MvauOp, weights: Weights | None = None) -> Resources:
+    """What a hard-wired unit is expected to take at least, without looking for its adders."""
+    adders = (1 - _SHARED_AT_MOST) * plain_adders(_trits(stage, weights))
+    return Resources(lut=round(adders * stream_of(stage.operand).bits))
+
+
+def _trits(stage: flow.MvauOp, weights: Weights | None) -> Trits:
+    groups = stage.groups.value.data
+    if weights is not None:
+        return block_diagonal(weights(stage.weight.root_reference.data), groups)
+    assumed = np.random.default_rng(0).integers(-1, 2, (groups * stage.rows, stage.columns))
+    return block_diagonal(assumed.astype(np.int8), groups)
 
 
 def stream_cost(stream: flow.StreamType, lanes: int | None = None) -> Resources:
@@ -62,22 +90,13 @@ def _window(stage: flow.WindowOp, folding: Folding) -> Resources:
 
 
 def _mvau(stage: flow.MvauOp, folding: Folding) -> Resources:
-    source, sums = stream_of(stage.operand), stream_of(stage.result)
-    pe, simd = folding.lanes_out, folding.lanes_in
-    depth = stage.rows // pe * (stage.columns // simd)
-    if is_hard_wired(stage, folding):
-        trits = stage.rows * stage.columns // stage.groups.value.data
-        return area.hard_wired(round(trits * _NONZERO), source.bits)
+    source, sums, depth = stream_of(stage.operand), stream_of(stage.result), weight_depth(stage, folding)
+    pe, at_once = folding.lanes_out, groups_at_once(stage, folding)
+    simd = folding.lanes_in // max(1, at_once)
     unit = area.mvau(pe, simd, source.bits, source.signed, sums.bits, depth)
-    replay = area.replay_buffer(simd * source.bits, stage.columns // simd) if stage.rows > pe else Resources()
+    replayed = not at_once and stage.rows > pe
+    replay = area.replay_buffer(simd * source.bits, stage.columns // simd) if replayed else Resources()
     return unit + replay + area.weight_memory(2 * pe * simd, depth, _ram_style(stage, folding))
-
-
-def _vvau(stage: flow.VvauOp, folding: Folding) -> Resources:
-    source, sums = stream_of(stage.operand), stream_of(stage.result)
-    depth = stage.taps * channels_of(sums) // folding.lanes_out
-    unit = area.mvau(folding.lanes_out, 1, source.bits, source.signed, sums.bits, depth)
-    return unit + area.weight_memory(2 * folding.lanes_out, depth, _ram_style(stage, folding))
 
 
 def _ram_style(stage: flow.Stage, folding: Folding) -> area.RamStyle:
@@ -141,7 +160,6 @@ _COSTS: Final[dict[type[Operation], Callable[..., Resources]]] = {
     flow.ForkOp: _fork,
     flow.WindowOp: _window,
     flow.MvauOp: _mvau,
-    flow.VvauOp: _vvau,
     flow.PoolOp: _pool,
     flow.GlobalPoolOp: _pool,
     flow.AddOp: _sum,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from ..ir import flow, tern
 from ..ir.flow import channels_of, stream_of
@@ -37,23 +37,30 @@ def folding_of(stage: flow.Stage) -> Folding:
     return Folding(*lanes, stage.beat_bits.value.data) if isinstance(stage, Memory) else Folding(*lanes)
 
 
-def is_hard_wired(stage: flow.Stage, folding: Folding | None = None) -> bool:
-    """Whether a unit takes a vector a cycle, and is small enough to be made of constant adders."""
+def is_hard_wired(stage: flow.Stage, folding: Folding | None = None) -> TypeGuard[flow.MvauOp]:
+    """Whether a unit takes a pixel a cycle, and is small enough to be made of constant adders."""
     if not isinstance(stage, flow.MvauOp) or not can_be_hard_wired(stage):
         return False
     chosen = folding or folding_of(stage)
-    return (chosen.lanes_in, chosen.lanes_out) == (stage.columns, stage.rows)
+    return stage.takes_pixels(chosen.lanes_in, chosen.lanes_out)
 
 
 def can_be_hard_wired(stage: flow.MvauOp) -> bool:
     """Whether its trits are few enough."""
-    return stage.rows * stage.columns // stage.groups.value.data <= HARD_WIRED_TRITS
+    return stage.groups.value.data * stage.rows * stage.columns <= HARD_WIRED_TRITS
+
+
+def groups_at_once(stage: flow.MvauOp, folding: Folding) -> int:
+    """Whole groups that a unit has side by side; 0 where it takes their vectors one after the other."""
+    return stage.groups_at_once(folding.lanes_in, folding.lanes_out)
 
 
 def kernel_of(stage: flow.Stage, folding: Folding | None = None) -> str:
     """The kernel that computes a stage, with its own folding or with another one."""
     if is_hard_wired(stage, folding):
         return "hard_wired"
+    if isinstance(stage, flow.MvauOp):
+        return "vvau" if groups_at_once(stage, folding or folding_of(stage)) else "mvau"
     if isinstance(stage, flow.LoadOp):
         return "load_floats" if stream_of(stage.result).tensor.element_type == f32 else "load_codes"
     if isinstance(stage, flow.RequantizeOp):
@@ -105,7 +112,7 @@ def _window(stage: flow.WindowOp, folding: Folding) -> dict[str, int]:
         "PAD_CODE": stage.pad_code.value.data,
         "OUT_HEIGHT": rows,
         "OUT_WIDTH": columns,
-        "CHANNELS_FIRST": stage.channels_first.value.data,
+        "GROUPS": channels // max(folding.lanes_out, stage.group_channels),
     }
     one_row = height == rows == window.kernel[0] == 1
     return {_TURNED.get(name, name): value for name, value in traits.items()} if one_row else traits
@@ -128,30 +135,22 @@ _TURNED: Final = {
 
 
 def _mvau(stage: flow.MvauOp, folding: Folding) -> dict[str, int]:
+    groups, rows, columns = stage.groups.value.data, stage.rows, stage.columns
     if is_hard_wired(stage, folding):
-        return {"INPUTS": stage.columns, "OUTPUTS": stage.rows, "VECTORS": stage.vectors}
-    depth = stage.rows // folding.lanes_out * (stage.columns // folding.lanes_in)
-    return {
-        "INPUTS": stage.columns,
-        "OUTPUTS": stage.rows,
-        "PE": folding.lanes_out,
-        "SIMD": folding.lanes_in,
-        "VECTORS": stage.vectors,
-        "GROUPS": 1,
-        "WEIGHTS_IN_BRAM": int(depth >= BLOCK_RAM_DEPTH),
-    }
+        return {"INPUTS": groups * columns, "OUTPUTS": groups * rows, "VECTORS": stage.pixels}
+    in_bram = {"WEIGHTS_IN_BRAM": int(weight_depth(stage, folding) >= BLOCK_RAM_DEPTH)}
+    if at_once := groups_at_once(stage, folding):
+        shape = {"GROUPS": groups, "PE": at_once, "INPUTS": columns // stage.taps, "OUTPUTS": rows}
+        return {**shape, "TAPS": stage.taps, "VECTORS": stage.pixels, **in_bram}
+    shape = {"INPUTS": columns, "OUTPUTS": rows, "PE": folding.lanes_out, "SIMD": folding.lanes_in}
+    return {**shape, "VECTORS": stage.pixels * groups, "GROUPS": groups, **in_bram}
 
 
-def _vvau(stage: flow.VvauOp, folding: Folding) -> dict[str, int]:
-    result = stream_of(stage.result)
-    depth = stage.taps * channels_of(result) // folding.lanes_out
-    return {
-        "CHANNELS": channels_of(result),
-        "PE": folding.lanes_out,
-        "TAPS": stage.taps,
-        "VECTORS": result.elements // channels_of(result),
-        "WEIGHTS_IN_BRAM": int(depth >= BLOCK_RAM_DEPTH),
-    }
+def weight_depth(stage: flow.MvauOp, folding: Folding) -> int:
+    """Words of each weight memory of a unit, and cycles that it takes for a pixel."""
+    trits = stage.groups.value.data * stage.rows * stage.columns
+    lanes = folding.lanes_in * folding.lanes_out
+    return trits * max(1, groups_at_once(stage, folding)) // lanes
 
 
 def _pool(stage: flow.PoolOp, folding: Folding) -> dict[str, int]:
@@ -223,8 +222,6 @@ _KERNELS: Final[dict[type[Operation], str]] = {
     flow.ResizeOp: "resize",
     flow.ForkOp: "fork",
     flow.WindowOp: "window",
-    flow.MvauOp: "mvau",
-    flow.VvauOp: "vvau",
     flow.PoolOp: "reduce",
     flow.GlobalPoolOp: "global_reduce",
     flow.AddOp: "add",
@@ -240,7 +237,6 @@ _TRAITS: Final[dict[type[Operation], Callable[..., dict[str, int]]]] = {
     flow.ForkOp: _fork,
     flow.WindowOp: _window,
     flow.MvauOp: _mvau,
-    flow.VvauOp: _vvau,
     flow.PoolOp: _pool,
     flow.GlobalPoolOp: _global_pool,
     flow.AddOp: _add,

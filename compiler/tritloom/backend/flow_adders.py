@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..analysis.adders import ZERO, share
+from ..analysis.adders import ZERO, width_of
+from ..analysis.sharing import graph_of
 from .flow_design import Element, Stage
 from .flow_roms import integer
 
 
 def statements(stage: Stage, codes: Element) -> Iterator[str]:
     """One statement an adder, then one an output; `x` is the word of codes, `y` that of the sums."""
-    graph = share(stage.roms["weights"])
+    graph = graph_of(stage.roms["weights"])
 
     def name(value: int) -> str:
         return f"x.lane[{value}]" if value < graph.inputs else f"a{value - graph.inputs}"
@@ -29,6 +30,4 @@ def statements(stage: Stage, codes: Element) -> Iterator[str]:
 
 
 def _type(low: int, high: int) -> str:
-    signed = low < 0
-    bits = max((~low).bit_length() if signed else 0, high.bit_length() if high > 0 else 0) + signed
-    return f"{integer(Element(max(bits, 1), signed)).removeprefix('loom::')}::type"
+    return f"{integer(Element(width_of(low, high), low < 0)).removeprefix('loom::')}::type"

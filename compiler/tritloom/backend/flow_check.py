@@ -10,7 +10,7 @@ import numpy as np
 
 from ..analysis.initiations import words
 from .flow_design import Element, FlowDesign, Stage, Stream
-from .flow_kernels import KERNELS
+from .flow_kernels import KERNELS, product_of
 from .flow_roms import key_element, sum_element
 
 _RESERVED: Final = frozenset(
@@ -33,7 +33,7 @@ _WHOLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "window": (_LANES,),
     "mvau": (("INPUTS", "SIMD"), ("OUTPUTS", "PE"), ("VECTORS", "GROUPS")),
     "hard_wired": (),
-    "vvau": (("CHANNELS", "PE"),),
+    "vvau": (("GROUPS", "PE"),),
     "reduce": (_LANES,),
     "global_reduce": (_LANES,),
     "thresholds": (_LANES, ("ELEMENTS", "CHANNELS")),
@@ -125,8 +125,8 @@ def _stream_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
             if name not in known:
                 yield f"there is no stream '{name}'"
                 return
-            if known[name].lanes != stage.traits[trait]:
-                yield f"stream '{name}' has {known[name].lanes} lanes, {trait} is {stage.traits[trait]}"
+            if known[name].lanes != (wanted := product_of(stage.traits, trait)):
+                yield f"stream '{name}' has {known[name].lanes} lanes, {trait} is {wanted}"
     if stage.kernel in _SAME_ELEMENT:
         elements = {design.stream(name).element for name in (*stage.inputs, *stage.outputs)}
         if len(elements) > 1:
@@ -139,7 +139,7 @@ def _rom_problems(stage: Stage) -> Iterator[str]:
         yield f"tables {sorted(stage.roms)}, {stage.kernel} has {sorted(expected)}"
         return
     for name, dimensions in expected.items():
-        shape = tuple(int(np.prod([stage.traits[trait] for trait in product.split("*")])) for product in dimensions)
+        shape = tuple(product_of(stage.traits, product) for product in dimensions)
         if stage.roms[name].shape != shape:
             yield f"table '{name}' has shape {stage.roms[name].shape}, not {shape}"
     if "weights" in expected and not np.isin(stage.roms["weights"], (-1, 0, 1)).all():
@@ -154,6 +154,8 @@ def _window_problems(design: FlowDesign, stage: Stage) -> Iterator[str]:
         padded = traits[size] + sum(traits[f"PAD_{side}"] for side in pads)
         if end > padded:
             yield f"the last window ends at {end}, the padded image has a {size} of {padded}"
+    if (folds := traits["CHANNELS"] // traits["LANES"]) % traits["GROUPS"]:
+        yield f"CHANNELS are {folds} words, no multiple of GROUPS, which is {traits['GROUPS']}"
     yield from _code_problems((traits["PAD_CODE"],), design.stream(stage.inputs[0]).element)
 
 

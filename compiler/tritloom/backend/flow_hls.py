@@ -32,7 +32,7 @@ SHARED_TEMPLATES: Final = ("hls_config.cfg", "run_hls.tcl")
 """Those that are the engine's too."""
 
 _EMULATION: Final = ("ap_int.h", "flow_call.h", "hls_stream.h", "region.h")
-_FLAGS: Final = ("CHANNELS_FIRST", "LAST", "MAX", "WEIGHTS_IN_BRAM")
+_FLAGS: Final = ("LAST", "MAX", "WEIGHTS_IN_BRAM")
 _SIGNED: Final = ("LOW", "HIGH", "STEP", "PAD_CODE")
 
 

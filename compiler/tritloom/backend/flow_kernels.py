@@ -5,6 +5,7 @@ The kernels themselves are templates/hls/include/tritloom/flow/*.h; docs/dataflo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,7 @@ class Kernel:
     traits: tuple[str, ...]
     """Names of its compile-time parameters."""
     inputs: Mapping[str, str]
-    """Element type in the kernel -> trait that gives the lanes, one entry an input stream."""
+    """Element type in the kernel -> product of traits that gives the lanes, one entry an input stream."""
     outputs: Mapping[str, str]
     roms: Mapping[str, tuple[str, ...]]
     """Table -> its dimensions, each a product of traits."""
@@ -27,12 +28,22 @@ class Kernel:
 
 _WINDOW: Final = (
     "HEIGHT WIDTH CHANNELS LANES KERNEL_H KERNEL_W STRIDE_H STRIDE_W DILATION_H DILATION_W "
-    "PAD_TOP PAD_LEFT PAD_BOTTOM PAD_RIGHT PAD_CODE OUT_HEIGHT OUT_WIDTH CHANNELS_FIRST"
+    "PAD_TOP PAD_LEFT PAD_BOTTOM PAD_RIGHT PAD_CODE OUT_HEIGHT OUT_WIDTH GROUPS"
 )
 _MVAU: Final = "INPUTS OUTPUTS PE SIMD VECTORS GROUPS WEIGHTS_IN_BRAM"
+_VVAU: Final = "GROUPS PE INPUTS OUTPUTS TAPS VECTORS WEIGHTS_IN_BRAM"
 _THRESHOLDS: Final = "ELEMENTS CHANNELS LANES LEVELS LOW STEP"
 _TOP_K: Final = "VECTORS CHANNELS LANES K KEPT MULTIPLIERS BIASES LAST"
 _MULTIPLY_SHIFT: Final = "ELEMENTS CHANNELS LANES SHIFT LOW HIGH"
+
+
+def product_of(traits: Mapping[str, int], product: str) -> int:
+    """The value of a product of traits.
+
+    >>> product_of({"PE": 2, "INPUTS": 3}, "PE*INPUTS")
+    6
+    """
+    return math.prod(traits[name] for name in product.split("*"))
 
 
 def _kernel(
@@ -64,7 +75,7 @@ KERNELS: Final[Mapping[str, Kernel]] = {
         {"weights": "OUTPUTS INPUTS"},
     ),
     "vvau": _kernel(
-        "vvau.h", "CHANNELS PE TAPS VECTORS WEIGHTS_IN_BRAM", {"In": "PE"}, {"Out": "PE"}, {"weights": "CHANNELS TAPS"}
+        "vvau.h", _VVAU, {"In": "PE*INPUTS"}, {"Out": "PE*OUTPUTS"}, {"weights": "GROUPS*OUTPUTS TAPS*INPUTS"}
     ),
     "reduce": _kernel("reduce.h", "CHANNELS LANES TAPS VECTORS MAX", _IN, _OUT),
     "global_reduce": _kernel("reduce.h", "CHANNELS LANES PIXELS MAX", _IN, _OUT),

@@ -116,11 +116,19 @@ def _typed(stage: Stage, rom: str, name: str, element: Element, values: Array, *
     return _text(stage, rom, f"{name}::type", values, typedef=(name, integer(element)), **others)
 
 
-def _weights(stage: Stage) -> Iterator[RomText]:
-    words = pack_trits(stage.roms["weights"], stage.traits["PE"], stage.traits.get("SIMD", 1))
+def _mvau(stage: Stage) -> Iterator[RomText]:
+    yield _weights(stage, stage.traits["PE"], stage.traits["SIMD"])
+
+
+def _vvau(stage: Stage) -> Iterator[RomText]:
+    yield _weights(stage, stage.traits["PE"] * stage.traits["OUTPUTS"], stage.traits["INPUTS"])
+
+
+def _weights(stage: Stage, pe: int, simd: int) -> RomText:
+    words = pack_trits(stage.roms["weights"], pe, simd)
     storage = "bram" if stage.traits["WEIGHTS_IN_BRAM"] else "lutram"
     typedef = ("WeightWord", f"{words.dtype}_t")
-    yield _text(stage, "weights", "WeightWord", words, typedef=typedef, partitioned=(1, 3), storage=storage)
+    return _text(stage, "weights", "WeightWord", words, typedef=typedef, partitioned=(1, 3), storage=storage)
 
 
 def _thresholds(stage: Stage) -> Iterator[RomText]:
@@ -171,8 +179,8 @@ def _top_k(stage: Stage) -> Iterator[RomText]:
 
 
 _ROMS: Final = {
-    "mvau": _weights,
-    "vvau": _weights,
+    "mvau": _mvau,
+    "vvau": _vvau,
     "thresholds": _thresholds,
     "multiply_shift": _multiply_shift,
     "multiply_shift2": _multiply_shift,

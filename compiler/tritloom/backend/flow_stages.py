@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.stage_traits import kernel_of, traits_of
+from ..analysis.adders import block_diagonal
+from ..analysis.stage_traits import is_hard_wired, kernel_of, traits_of
 from ..errors import TritloomError
 from ..ir import flow, tern
 from ..ir.flow import stream_element, stream_of
@@ -102,7 +103,7 @@ def _stage_names(stages: list[flow.Stage]) -> dict[flow.Stage, str]:
 
 def _element(stage: flow.Stage, stream: flow.StreamType) -> Element:
     """Type of a stream's elements. The kernels' sums are signed, whatever the range says."""
-    sums = isinstance(stage, flow.MvauOp | flow.VvauOp)
+    sums = isinstance(stage, flow.MvauOp)
     return Element(stream.bits + 1, True) if sums and not stream.signed else Element(stream.bits, stream.signed)
 
 
@@ -112,32 +113,7 @@ def _no_tables(stage: flow.Stage, module: ModuleOp, store: WeightStore) -> dict[
 
 def _mvau(stage: flow.MvauOp, module: ModuleOp, store: WeightStore) -> dict[str, Rom]:
     trits = store.matrix(module, stage.weight.root_reference.data)
-    groups = stage.groups.value.data
-    return {"weights": trits if groups == 1 else block_diagonal(stage, trits, groups)}
-
-
-def block_diagonal(stage: flow.MvauOp, trits: NDArray[np.int8], groups: int) -> NDArray[np.int8]:
-    """Trits [N, taps * C] of a grouped convolution [N, taps * C / groups]: zeros for the other groups' channels."""
-    rows, columns = trits.shape
-    channels = flow.channels_of(stream_of(_image_of(stage)))
-    taps = columns * groups // channels
-    each = trits.reshape(groups, rows // groups, taps, channels // groups)
-    whole = np.zeros((groups, rows // groups, taps, groups, channels // groups), np.int8)
-    for group in range(groups):
-        whole[group, :, :, group] = each[group]
-    return whole.reshape(rows, taps * channels)
-
-
-def _image_of(stage: flow.MvauOp) -> SSAValue:
-    """The stream whose windows a unit takes; its own operand where they are single pixels."""
-    value: SSAValue = stage.operand
-    while isinstance(value.owner, flow.ResizeOp):
-        value = value.owner.operand
-    return value.owner.operand if isinstance(value.owner, flow.WindowOp) else value
-
-
-def _vvau(stage: flow.VvauOp, module: ModuleOp, store: WeightStore) -> dict[str, Rom]:
-    return {"weights": store.matrix(module, stage.weight.root_reference.data)}
+    return {"weights": block_diagonal(trits, stage.groups.value.data) if is_hard_wired(stage) else trits}
 
 
 def _rows(table: NDArray[np.generic], stage: flow.Stage) -> NDArray[np.generic]:
@@ -182,7 +158,6 @@ def _top_k(stage: flow.TopKOp, module: ModuleOp, store: WeightStore) -> dict[str
 
 _TABLES: Final[dict[type[Operation], Callable[..., dict[str, Rom]]]] = {
     flow.MvauOp: _mvau,
-    flow.VvauOp: _vvau,
     flow.QuantizeOp: _quantize,
     flow.RequantizeOp: _requantize,
     flow.TopKOp: _top_k,

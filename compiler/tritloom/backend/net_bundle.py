@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from .plan import BuildPlan, is_hashed
 from .vivado import render_overlay
 
 
-def net_estimate(net: tern.NetOp, target: Target) -> NetEstimate:
-    """Cycles, resources and memory of a net whose FIFOs have their depths."""
+def net_estimate(module: ModuleOp, store: WeightStore, net: tern.NetOp, target: Target) -> NetEstimate:
+    """Cycles, resources and memory of a net of a module whose FIFOs have their depths."""
     stages = [op for op in net.body.block.ops if isinstance(op, flow.Stage)]
-    return estimate_net(stages, target, (input_bytes(net), output_bytes(net)))
+    return estimate_net(stages, target, (input_bytes(net), output_bytes(net)), partial(store.matrix, module))
 
 
 def _kernel(design: FlowDesign, sources: Mapping[str, str], target: Target) -> dict[str, Any]:

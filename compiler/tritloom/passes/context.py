@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
+from ..analysis.stage_cost import Weights
 from ..errors import InputError
 from ..ir.kernel import KernelLimits
-from ..ir.mlir import Context
+from ..ir.mlir import Context, ModuleOp
 from ..ir.store import WeightStore
 from ..ir.text import load_dialects
 from ..targets import Target
@@ -36,6 +38,10 @@ class CompilerContext(Context):
                 f"pass '{pass_name}' needs a board", "Give one with --board; `tritloom boards` lists them."
             )
         return self.target
+
+    def weights(self, module: ModuleOp) -> Weights | None:
+        """The trits of a module's weights; None where the IR came without its model."""
+        return partial(self.store.matrix, module) if self.store.loaders else None
 
 
 def compiler_context(context: Context) -> CompilerContext:

@@ -62,7 +62,7 @@ class Fold(ModulePass):
         net = need_stages(op, self.name)
         if any(isinstance(stage, flow.ResizeOp) for stage in flow_stages(net)):
             raise InputError("the stages are folded already", "Run 'fold' on the result of 'to-dataflow'.")
-        foldings = self._solution(Solver(flow_stages(net), target)).foldings
+        foldings = self._solution(Solver(flow_stages(net), target, context.weights(op))).foldings
 
         def make(old: Operation, operands: list[SSAValue]) -> list[Operation]:
             if isinstance(old, flow.Stage):

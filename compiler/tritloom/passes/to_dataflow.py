@@ -66,23 +66,18 @@ def _requantize(design: Dataflow, op: tern.RequantizeOp) -> None:
     design.result(op.result, design.emit(new, op))
 
 
-def _windows(design: Dataflow, op: tern.Conv2dOp | tern.PoolOp, pad_code: int, channels_first: bool) -> SSAValue:
+def _windows(design: Dataflow, op: tern.Conv2dOp | tern.PoolOp, pad_code: int, groups: int) -> SSAValue:
     """The stream of an operation's windows; the image itself where each window is one pixel."""
     window, stream = op.window(), design.take(op.operand)
     if window.taps == 1 and window.strides == [1, 1] and not window.padded:
         return stream
-    return design.emit(flow.WindowOp(stream, window, pad_code, channels_first), op)
+    return design.emit(flow.WindowOp(stream, window, pad_code, groups), op)
 
 
 def _conv2d(design: Dataflow, op: tern.Conv2dOp) -> None:
-    groups, channels = op.groups.value.data, tern.shape_of(op.operand)[2]
-    depthwise = groups == channels == tern.shape_of(op.result)[2] and groups > 1
-    stream = _windows(design, op, op.pad_code.value.data, depthwise)
-    if depthwise:
-        new: flow.Stage = flow.VvauOp(stream, op.weight, op.result.type)
-    else:
-        new = flow.MvauOp(stream, op.weight, op.result.type, groups)
-    design.result(op.result, design.emit(new, op))
+    groups = op.groups.value.data
+    stream = _windows(design, op, op.pad_code.value.data, groups)
+    design.result(op.result, design.emit(flow.MvauOp(stream, op.weight, op.result.type, groups), op))
 
 
 def _dense(design: Dataflow, op: tern.DenseOp) -> None:
@@ -98,7 +93,7 @@ def _pool(design: Dataflow, op: tern.PoolOp) -> None:
         design.result(op.result, design.emit(whole, op))
         return
     lowest = tern.range_of(tern.element_of(op.operand))[0]
-    stream = _windows(design, op, lowest if kind == tern.Pooling.MAX else 0, channels_first=True)
+    stream = _windows(design, op, lowest if kind == tern.Pooling.MAX else 0, shape[2])
     design.result(op.result, design.emit(flow.PoolOp(stream, kind, op.result.type), op))
 
 

@@ -266,7 +266,7 @@ def _add_hard_wired(file: Path, net: _Net, tables: dict[str, StageTables]) -> No
     """The matrices of hard-wired layers, as their adders say them."""
     named = zip(net.program.stages, net.stages, strict=False)
     inputs = {
-        _struct(name): (stage.columns, *tern.range_of(flow.stream_element(stage.operand)))
+        _struct(name): (flow.stream_of(stage.operand).lanes.data, *tern.range_of(flow.stream_element(stage.operand)))
         for name, stage in named
         if isinstance(stage, flow.MvauOp) and kernel_of(stage) == "hard_wired"
     }

@@ -47,12 +47,14 @@ def check_weights_text(stages: Sequence[KernelStage], module: ModuleOp, store: W
     findings: list[str] = []
     trits = memories = 0
     for stage in stages:
-        if not isinstance(stage.op, flow.MvauOp | flow.VvauOp):
+        if not isinstance(stage.op, flow.MvauOp):
             continue
-        wanted = _matrix(stage.op, store.matrix(module, stage.op.weight.root_reference.data))
+        wanted = store.matrix(module, stage.op.weight.root_reference.data)
         found = stage.tables.arrays.get("adders")
         if found is None:
             found = trits_of(stage.tables, wanted.shape[1])
+        else:
+            wanted = _all_groups(stage.op, wanted)
         memories, trits = memories + 1, trits + wanted.size
         if found.shape != wanted.shape:
             findings.append(f"{stage.label}: {list(found.shape)} trits, not {list(wanted.shape)}")
@@ -70,26 +72,14 @@ def _trit(value: int) -> str:
     return "no trit" if abs(value) > 1 else f"{value:+d}" if value else "0"
 
 
-def _matrix(op: flow.MvauOp | flow.VvauOp, trits: Array) -> Array:
-    """The rows that a unit multiplies whole vectors with: zeros for the channels of other groups."""
-    if not isinstance(op, flow.MvauOp) or op.groups.value.data == 1:
-        return trits
-    groups = op.groups.value.data
-    rows, columns = trits.shape
-    taps, channels = _taps(op), columns // _taps(op)
-    whole = np.zeros((rows, taps, groups * channels), np.int8)
+def _all_groups(op: flow.MvauOp, trits: Array) -> Array:
+    """The rows that adders multiply whole pixels with: zeros for the inputs of other groups."""
+    groups, (rows, columns) = op.groups.value.data, trits.shape
+    whole = np.zeros((rows, groups * columns), np.int8)
     for row in range(rows):
-        first = row // (rows // groups) * channels
-        whole[row, :, first : first + channels] = trits[row].reshape(taps, channels)
-    return whole.reshape(rows, -1)
-
-
-def _taps(op: flow.MvauOp) -> int:
-    """Pixels of a window."""
-    value = op.operand
-    while isinstance(value.owner, flow.ResizeOp):
-        value = value.owner.operand
-    return value.owner.window().taps if isinstance(value.owner, flow.WindowOp) else 1
+        first = row // (rows // groups) * columns
+        whole[row, first : first + columns] = trits[row]
+    return whole
 
 
 # --- requantisers ------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def trits_of(stage: StageTables, columns: int) -> Array:
     """
     words = stage.array("weights").astype(np.uint64)
     pe, depth, _ = words.shape
-    simd = stage.traits.get("SIMD", 1)
+    simd = stage.traits.get("SIMD", stage.traits["INPUTS"])
     each = stage.word_bits // 2
     bits = words[..., np.newaxis] >> (2 * np.arange(each)).astype(np.uint64)
     pairs = (bits & np.uint64(3)).astype(np.int8).reshape(pe, depth, -1)[..., :simd]

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 from checking import check
-from support.feedforward import FOUR_BITS, Style, cnv, images, mlp, mobilenet, resnet, series
+from support.feedforward import FOUR_BITS, Style, cnv, images, mlp, mobilenet, resnet, resnext, series
 
 EXACT = Style(power_of_two=True)
 FLOATS = Style(weights="float", per_channel=False)
@@ -21,6 +21,7 @@ NETS = {
     "resnet": resnet(16, 8, 1),
     "resnet, one scale an add": resnet(16, 8, 1, shared=True, style=FOUR_BITS),
     "resnet, powers of two": resnet(16, 8, 1, style=EXACT),
+    "resnext": resnext(16, 16, 2, 1),
     "series": series(),
 }
 

@@ -13,16 +13,16 @@ builtin.module {
   ^bb0(%0: tensor<4x4x2xui8>):
     %1 = flow.load %0 {beat_bits = 32 : i64} : tensor<4x4x2xui8> -> !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2>
     %2 = flow.resize %1 : !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x2xui8>, lanes = 2, depth = 2>
-    %3 = flow.window %2 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, channels_first = 0 : i64} : !flow.stream<tensor<4x4x2xui8>, lanes = 2, depth = 2> -> !flow.stream<tensor<4x4x18xui8>, lanes = 2, depth = 2>
+    %3 = flow.window %2 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, groups = 1 : i64} : !flow.stream<tensor<4x4x2xui8>, lanes = 2, depth = 2> -> !flow.stream<tensor<4x4x18xui8>, lanes = 2, depth = 2>
     %4 = flow.mvau %3 @w0 {groups = 1 : i64} : !flow.stream<tensor<4x4x18xui8>, lanes = 2, depth = 2> -> !flow.stream<tensor<4x4x4xsi14>, lanes = 4, depth = 2>
     %5 = flow.requantize %4 @q1 {form = #tern<form thresholds>} : !flow.stream<tensor<4x4x4xsi14>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2>
     %6, %7 = flow.fork %5 : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2>, !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2>
-    %8 = flow.window %6 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, channels_first = 1 : i64} : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2>
-    %9 = flow.vvau %8 @w2 : !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 4, depth = 2>
+    %8 = flow.window %6 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, groups = 4 : i64} : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2>
+    %9 = flow.mvau %8 @w2 {groups = 4 : i64} : !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 4, depth = 2>
     %10 = flow.resize %9 : !flow.stream<tensor<4x4x4xsi6>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 2>
     %11 = flow.resize %7 : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2>
     %12 = flow.requantize %10, %11 @q3 {form = #tern<form multiply_shift>, shift = 11 : i64, multiplier_bits = 7 : i64} : !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 2>, !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 2>
-    %13 = flow.window %12 {kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64], dilations = [1 : i64, 1 : i64], pad_code = -8 : i64, channels_first = 1 : i64} : !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2>
+    %13 = flow.window %12 {kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64], dilations = [1 : i64, 1 : i64], pad_code = -8 : i64, groups = 4 : i64} : !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2>
     %14 = flow.pool %13 {kind = #tern<pooling max>} : !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x4xsi4>, lanes = 1, depth = 2>
     %15 = flow.mvau %14 @w4 {groups = 1 : i64} : !flow.stream<tensor<2x2x4xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<3xsi9>, lanes = 1, depth = 2>
     %16 = flow.store %15 {beat_bits = 32 : i64} : !flow.stream<tensor<3xsi9>, lanes = 1, depth = 2> -> tensor<3xsi9>
@@ -43,16 +43,16 @@ builtin.module {
   ^bb0(%0: tensor<4x4x2xui8>):
     %1 = flow.load %0 {beat_bits = 32 : i64} : tensor<4x4x2xui8> -> !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2>
     %2 = flow.resize %1 : !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x2xui8>, lanes = 2, depth = 3>
-    %3 = flow.window %2 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, channels_first = 0 : i64} : !flow.stream<tensor<4x4x2xui8>, lanes = 2, depth = 3> -> !flow.stream<tensor<4x4x18xui8>, lanes = 2, depth = 2>
+    %3 = flow.window %2 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, groups = 1 : i64} : !flow.stream<tensor<4x4x2xui8>, lanes = 2, depth = 3> -> !flow.stream<tensor<4x4x18xui8>, lanes = 2, depth = 2>
     %4 = flow.mvau %3 @w0 {groups = 1 : i64} : !flow.stream<tensor<4x4x18xui8>, lanes = 2, depth = 2> -> !flow.stream<tensor<4x4x4xsi14>, lanes = 4, depth = 2>
     %5 = flow.requantize %4 @q1 {form = #tern<form thresholds>} : !flow.stream<tensor<4x4x4xsi14>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2>
     %6, %7 = flow.fork %5 : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 3>, !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2>
-    %8 = flow.window %6 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, channels_first = 1 : i64} : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 3> -> !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2>
-    %9 = flow.vvau %8 @w2 : !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 4, depth = 2>
+    %8 = flow.window %6 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, groups = 4 : i64} : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 3> -> !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2>
+    %9 = flow.mvau %8 @w2 {groups = 4 : i64} : !flow.stream<tensor<4x4x36xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 4, depth = 2>
     %10 = flow.resize %9 : !flow.stream<tensor<4x4x4xsi6>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 6>
-    %11 = flow.resize %7 : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 37>
-    %12 = flow.requantize %10, %11 @q3 {form = #tern<form multiply_shift>, shift = 11 : i64, multiplier_bits = 7 : i64} : !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 6>, !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 37> -> !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 6>
-    %13 = flow.window %12 {kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64], dilations = [1 : i64, 1 : i64], pad_code = -8 : i64, channels_first = 1 : i64} : !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 6> -> !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2>
+    %11 = flow.resize %7 : !flow.stream<tensor<4x4x4xui2>, lanes = 4, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 46>
+    %12 = flow.requantize %10, %11 @q3 {form = #tern<form multiply_shift>, shift = 11 : i64, multiplier_bits = 7 : i64} : !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 6>, !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 46> -> !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 6>
+    %13 = flow.window %12 {kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64], dilations = [1 : i64, 1 : i64], pad_code = -8 : i64, groups = 4 : i64} : !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 6> -> !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2>
     %14 = flow.pool %13 {kind = #tern<pooling max>} : !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x4xsi4>, lanes = 1, depth = 13>
     %15 = flow.mvau %14 @w4 {groups = 1 : i64} : !flow.stream<tensor<2x2x4xsi4>, lanes = 1, depth = 13> -> !flow.stream<tensor<3xsi9>, lanes = 1, depth = 2>
     %16 = flow.store %15 {beat_bits = 32 : i64} : !flow.stream<tensor<3xsi9>, lanes = 1, depth = 2> -> tensor<3xsi9>

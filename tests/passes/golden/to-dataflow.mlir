@@ -33,14 +33,14 @@ builtin.module {
   tern.net "net" inputs [#tern.port<"x", [4, 4, 2], [0, 1, 2]>] outputs [#tern.port<"y", [3], [0]>] {
   ^bb0(%0: tensor<4x4x2xui8>):
     %1 = flow.load %0 {beat_bits = 128 : i64} : tensor<4x4x2xui8> -> !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2>
-    %2 = flow.window %1 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, channels_first = 0 : i64} : !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x18xui8>, lanes = 1, depth = 2>
+    %2 = flow.window %1 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, groups = 1 : i64} : !flow.stream<tensor<4x4x2xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x18xui8>, lanes = 1, depth = 2>
     %3 = flow.mvau %2 @w0 {groups = 1 : i64} : !flow.stream<tensor<4x4x18xui8>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xsi14>, lanes = 1, depth = 2>
     %4 = flow.requantize %3 @q1 {form = #tern<form thresholds>} : !flow.stream<tensor<4x4x4xsi14>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2>
     %5, %6 = flow.fork %4 : !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2>, !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2>
-    %7 = flow.window %5 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, channels_first = 1 : i64} : !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x36xui2>, lanes = 1, depth = 2>
-    %8 = flow.vvau %7 @w2 : !flow.stream<tensor<4x4x36xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 2>
+    %7 = flow.window %5 {kernel = [3 : i64, 3 : i64], strides = [1 : i64, 1 : i64], pads = [1 : i64, 1 : i64, 1 : i64, 1 : i64], dilations = [1 : i64, 1 : i64], pad_code = 0 : i64, groups = 4 : i64} : !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x36xui2>, lanes = 1, depth = 2>
+    %8 = flow.mvau %7 @w2 {groups = 4 : i64} : !flow.stream<tensor<4x4x36xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 2>
     %9 = flow.requantize %8, %6 @q3 {form = #tern<form multiply_shift>, shift = 11 : i64, multiplier_bits = 7 : i64} : !flow.stream<tensor<4x4x4xsi6>, lanes = 1, depth = 2>, !flow.stream<tensor<4x4x4xui2>, lanes = 1, depth = 2> -> !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 2>
-    %10 = flow.window %9 {kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64], dilations = [1 : i64, 1 : i64], pad_code = -8 : i64, channels_first = 1 : i64} : !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2>
+    %10 = flow.window %9 {kernel = [2 : i64, 2 : i64], strides = [2 : i64, 2 : i64], pads = [0 : i64, 0 : i64, 0 : i64, 0 : i64], dilations = [1 : i64, 1 : i64], pad_code = -8 : i64, groups = 4 : i64} : !flow.stream<tensor<4x4x4xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2>
     %11 = flow.pool %10 {kind = #tern<pooling max>} : !flow.stream<tensor<2x2x16xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<2x2x4xsi4>, lanes = 1, depth = 2>
     %12 = flow.mvau %11 @w4 {groups = 1 : i64} : !flow.stream<tensor<2x2x4xsi4>, lanes = 1, depth = 2> -> !flow.stream<tensor<3xsi9>, lanes = 1, depth = 2>
     %13 = flow.store %12 {beat_bits = 128 : i64} : !flow.stream<tensor<3xsi9>, lanes = 1, depth = 2> -> tensor<3xsi9>

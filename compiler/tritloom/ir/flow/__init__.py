@@ -1,25 +1,12 @@
 """The `flow` dialect: a net as processes that streams connect."""
 
 from ..mlir import Dialect
-from .ops import (
-    BEATS,
-    AddOp,
-    ConcatOp,
-    ForkOp,
-    GlobalPoolOp,
-    LoadOp,
-    MvauOp,
-    PoolOp,
-    QuantizeOp,
-    RequantizeOp,
-    ResizeOp,
-    StoreOp,
-    VvauOp,
-    WindowOp,
-)
+from .arithmetic import AddOp, QuantizeOp, RequantizeOp
+from .movement import BEATS, ConcatOp, ForkOp, LoadOp, ResizeOp, StoreOp
 from .stage import Stage, channels_of
 from .top_k import TopKOp
 from .types import StreamType, stream_element, stream_of
+from .windowed import GlobalPoolOp, MvauOp, PoolOp, WindowOp
 
 Flow = Dialect(
     "flow",
@@ -31,7 +18,6 @@ Flow = Dialect(
         ForkOp,
         WindowOp,
         MvauOp,
-        VvauOp,
         PoolOp,
         GlobalPoolOp,
         RequantizeOp,
@@ -59,7 +45,6 @@ __all__ = [
     "StoreOp",
     "StreamType",
     "TopKOp",
-    "VvauOp",
     "WindowOp",
     "channels_of",
     "stream_element",

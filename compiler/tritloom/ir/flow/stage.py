@@ -1,4 +1,8 @@
-"""What all stages have: streams in and out."""
+"""Stages of a dataflow design: one process each, streams between them (docs/dataflow.md).
+
+Parallelism stands in the types alone: a matrix-vector unit takes SIMD = lanes of its operand, and has PE = lanes of its
+result.
+"""
 
 from __future__ import annotations
 

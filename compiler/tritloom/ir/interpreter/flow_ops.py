@@ -36,16 +36,10 @@ def _window(frame: Frame, op: flow.WindowOp) -> None:
 
 def _mvau(frame: Frame, op: flow.MvauOp) -> None:
     codes = integers(frame, op.operand)
-    stream = flow.stream_of(op.result)
     taps = codes.shape[-2] if codes.ndim == 5 else 1
-    vectors = codes.reshape(len(codes), op.vectors, taps, -1)
+    vectors = codes.reshape(len(codes), op.pixels, taps, -1)
     found = grouped_product(vectors, frame.trits(op.weight), op.groups.value.data)
-    frame.values[op.result] = found.reshape(len(codes), *stream.shape)
-
-
-def _vvau(frame: Frame, op: flow.VvauOp) -> None:
-    codes = integers(frame, op.operand)
-    frame.values[op.result] = np.einsum("fyxtc,ct->fyxc", codes, frame.trits(op.weight).astype(np.int64))
+    frame.values[op.result] = found.reshape(len(codes), *flow.stream_of(op.result).shape)
 
 
 def _pool(frame: Frame, op: flow.PoolOp) -> None:
@@ -96,7 +90,6 @@ FLOW: dict[type[Operation], Callable[..., None]] = {
     flow.QuantizeOp: _quantize,
     flow.WindowOp: _window,
     flow.MvauOp: _mvau,
-    flow.VvauOp: _vvau,
     flow.PoolOp: _pool,
     flow.GlobalPoolOp: _global_pool,
     flow.RequantizeOp: _requantize,

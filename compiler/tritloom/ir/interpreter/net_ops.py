@@ -36,11 +36,12 @@ def windows(values: I64, window: Window, pad_code: int) -> I64:
 
 
 def product(codes: I64, trits: NDArray[np.int8]) -> I64:
-    """Exact sums [..., N] of codes [..., K] and trits [N, K]. float32 BLAS where every sum is below 2^24."""
+    """Exact sums [..., N] of codes [..., K] and trits [..., N, K]. float32 BLAS where every sum is below 2^24."""
     largest = max(abs(int(codes.max(initial=0))), abs(int(codes.min(initial=0))))
-    if largest * trits.shape[1] < _EXACT_F32:
-        return (codes.astype(np.float32) @ trits.astype(np.float32).T).astype(np.int64)
-    return (codes.astype(np.float64) @ trits.astype(np.float64).T).astype(np.int64)
+    columns = trits.swapaxes(-1, -2)
+    if largest * trits.shape[-1] < _EXACT_F32:
+        return (codes.astype(np.float32) @ columns.astype(np.float32)).astype(np.int64)
+    return (codes.astype(np.float64) @ columns.astype(np.float64)).astype(np.int64)
 
 
 def quantize_floats(function: StepFunction, values: NDArray[np.float32]) -> I64:
@@ -81,13 +82,11 @@ def _conv2d(frame: Frame, op: tern.Conv2dOp) -> None:
 
 
 def grouped_product(vectors: I64, trits: NDArray[np.int8], groups: int) -> I64:
-    """Exact sums [..., N] of vectors [..., taps, C] and trits [N, taps * C / groups], a group of channels at a time."""
-    parts = np.split(vectors, groups, axis=-1)
-    sums = [
-        product(part.reshape(*part.shape[:-2], -1), rows)
-        for part, rows in zip(parts, np.split(trits, groups), strict=True)
-    ]
-    return np.concatenate(sums, axis=-1)
+    """Exact sums [..., N] of vectors [..., taps, C] and trits [N, taps * C / groups], each group of channels alone."""
+    *outer, taps, channels = vectors.shape
+    parts = vectors.reshape(-1, taps, groups, channels // groups).transpose(2, 0, 1, 3)
+    sums = product(parts.reshape(groups, -1, trits.shape[1]), trits.reshape(groups, -1, trits.shape[1]))
+    return sums.transpose(1, 0, 2).reshape(*outer, -1)
 
 
 def _dense(frame: Frame, op: tern.DenseOp) -> None:

@@ -63,6 +63,8 @@ template <class L>
 struct WindowShape {
   static_assert(L::CHANNELS % L::LANES == 0, "whole folds");
   static constexpr unsigned FOLDS = L::CHANNELS / L::LANES;
+  static_assert(FOLDS % L::GROUPS == 0, "whole groups");
+  static constexpr unsigned GROUP_FOLDS = FOLDS / L::GROUPS;
   static constexpr unsigned ROW_WORDS = L::WIDTH * FOLDS;
   static constexpr unsigned RING = window_ring<L>();
   static constexpr int SPAN = window_span<L>();
@@ -141,11 +143,13 @@ WindowRow<L> row_after(const WindowRow<L>& before, uint32_t frames) {
 // --- word by word
 // ---------------------------------------------------------------------------------------------
 
+// The windows of a pixel come group by group, each with all its taps.
 template <class L>
 struct WindowTap {
-  Counter<WindowShape<L>::FOLDS> fold;
-  Counter<L::KERNEL_H> ky;
+  Counter<WindowShape<L>::GROUP_FOLDS> fold;
   Counter<L::KERNEL_W> kx;
+  Counter<L::KERNEL_H> ky;
+  Counter<L::GROUPS> group;
   Counter<L::OUT_WIDTH> x;
 };
 
@@ -153,12 +157,10 @@ struct WindowTap {
 template <class L>
 bool next_tap(WindowTap<L>& tap) {
 #pragma HLS INLINE
-  constexpr unsigned FOLDS = WindowShape<L>::FOLDS;
-  bool carry = true;
-  if (!L::CHANNELS_FIRST) carry = step<FOLDS>(tap.fold, carry);
+  bool carry = step<WindowShape<L>::GROUP_FOLDS>(tap.fold, true);
   carry = step<L::KERNEL_W>(tap.kx, carry);
   carry = step<L::KERNEL_H>(tap.ky, carry);
-  if (L::CHANNELS_FIRST) carry = step<FOLDS>(tap.fold, carry);
+  carry = step<L::GROUPS>(tap.group, carry);
   return step<L::OUT_WIDTH>(tap.x, carry);
 }
 
@@ -188,9 +190,10 @@ Word<typename L::In, L::LANES> word_under(const WindowTap<L>& tap, const WindowR
     const unsigned below =
         static_cast<unsigned>(y) - clamp_row(static_cast<int>(row.top), L::HEIGHT);
     const unsigned slot = wrapped(base + below, Shape::RING);
-    const Counter<Shape::RING * Shape::ROW_WORDS> address(slot * Shape::ROW_WORDS +
-                                                          static_cast<unsigned>(x) * Shape::FOLDS +
-                                                          static_cast<unsigned>(tap.fold));
+    const unsigned fold =
+        static_cast<unsigned>(tap.group) * Shape::GROUP_FOLDS + static_cast<unsigned>(tap.fold);
+    const Counter<Shape::RING * Shape::ROW_WORDS> address(
+        slot * Shape::ROW_WORDS + static_cast<unsigned>(x) * Shape::FOLDS + fold);
 #pragma HLS BIND_OP variable = address op = mul impl = fabric
     word = ring[static_cast<unsigned>(address)];
   } else {
@@ -211,8 +214,9 @@ struct WindowFill {
 };
 
 // A word that comes in. The row that leaves does not wait for it, so that the stage in front may
-// take its time over the whole row. In the fast build it waits: there the initiations are counted,
-// and those without stalls are wanted.
+// take its time over the whole row. The bounded build takes it as late as the hardware may: behind
+// the row. In the fast build the row waits: there the initiations are counted, and those without
+// stalls are wanted.
 template <class Element>
 bool comes_in(hls::stream<Element>& in, bool emitting, Element& word) {
 #pragma HLS INLINE
@@ -224,7 +228,7 @@ bool comes_in(hls::stream<Element>& in, bool emitting, Element& word) {
   word = in.read();
   return true;
 #else
-  if (emitting && in.size() == 0) return false;
+  if (emitting) return false;
   word = in.read();
   return true;
 #endif
@@ -237,7 +241,7 @@ void window(hls::stream<Word<typename L::In, L::LANES>>& in,
   TRITLOOM_MEMORY(WindowRing<L>, ring);
 #pragma HLS AGGREGATE variable = ring compact = bit
 #pragma HLS BIND_STORAGE variable = ring type = ram_s2p
-  WindowTap<L> tap = {0, 0, 0, 0};
+  WindowTap<L> tap = {0, 0, 0, 0, 0};
   WindowFill<L> fill = {0, 0, 0};
   Counter<Shape::RING> base = 0;
   WindowRow<L> row = first_row<L>();
