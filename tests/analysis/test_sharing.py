@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from matrices import TRITS, matrix_of
 from tritloom.analysis.adders import ZERO, plain_adders
-from tritloom.analysis.sharing import share
+from tritloom.analysis.sharing import _shared, share
 
 
 def drawn(*shape: int, seed: int = 0) -> np.ndarray:
@@ -66,6 +66,14 @@ def test_it_shares_more_than_da4ml(rows: int, columns: int, theirs: int) -> None
     graph = share(drawn(rows, columns))
     assert len(graph.adders) < 0.99 * theirs
     assert graph.depth() <= {32: 6, 64: 7, 128: 8}[rows]
+
+
+def test_small_matrices_are_shared_in_several_orders():
+    matrices = [drawn(40, 40, seed=seed) for seed in range(4)]
+    once = [len(_shared(trits, np.arange(40)).adders) for trits in matrices]
+    ours = [len(share(trits).adders) for trits in matrices]
+    assert all(fewer <= count for fewer, count in zip(ours, once, strict=True))
+    assert sum(ours) < sum(once)
 
 
 def test_it_is_the_same_in_every_run():

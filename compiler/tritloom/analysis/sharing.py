@@ -31,6 +31,9 @@ _CONSIDERED: Final = 512
 """Of more equally frequent pairs, so many are looked at: late rounds have thousands, which save an adder each."""
 _AT_ONCE: Final = 16
 """One in so many of those becomes an adder before everything is counted again."""
+_TRIES: Final = 4
+_TRITS_TRIED: Final = 1 << 14
+"""Trits that are shared in all, in so many orders of the columns at most."""
 _KEPT: Final = 64
 """Graphs that `graph_of` remembers: a net's hard-wired layers, some MB."""
 
@@ -48,13 +51,20 @@ def _graph_of(trits: bytes, shape: tuple[int, ...]) -> AdderGraph:
 def share(trits: Trits) -> AdderGraph:
     """Adders of a matrix [N, K]: never more than `plain_adders`, and the same in every run.
 
-    What no pair can take is added in a tree, row by row, the operands that are there first before the others.
+    What no pair can take is added in a tree, row by row, the operands that are there first before the others. Of small
+    matrices the best of several orders of the columns is taken: what ties are left fall otherwise.
     """
-    rows, inputs = trits.shape
-    builder = GraphBuilder(inputs)
-    summands: list[Summands] = [[] for _ in range(rows)]
-    for start in range(0, inputs, _COLUMNS):
-        sharing = _Sharing(builder, summands, trits[:, start : start + _COLUMNS], start)
+    inputs = trits.shape[1]
+    tries = min(_TRIES, max(1, _TRITS_TRIED // max(1, trits.size)))
+    orders = [np.arange(inputs), *(np.random.default_rng(seed).permutation(inputs) for seed in range(1, tries))]
+    return min((_shared(trits, order) for order in orders), key=lambda graph: len(graph.adders))
+
+
+def _shared(trits: Trits, order: Indices) -> AdderGraph:
+    builder = GraphBuilder(len(order))
+    summands: list[Summands] = [[] for _ in trits]
+    for start in range(0, len(order), _COLUMNS):
+        sharing = _Sharing(builder, summands, trits, order[start : start + _COLUMNS])
         while (pairs := sharing.most_frequent()) is not None:
             sharing.replace(pairs.disjoint(sharing.losses(pairs)))
             sharing.settle()
@@ -92,17 +102,16 @@ class _Pairs:
 class _Sharing:
     """What is left to be added up: a line for each value that rows still have."""
 
-    def __init__(self, builder: GraphBuilder, summands: list[Summands], trits: Trits, first: int) -> None:
-        columns = trits.shape[1]
+    def __init__(self, builder: GraphBuilder, summands: list[Summands], trits: Trits, columns: Indices) -> None:
         self._builder = builder
         self._summands = summands
         """What no pair will take, of each row."""
-        self._values = np.arange(first, first + columns)
-        self._signs: Signs = np.ascontiguousarray(trits.T, np.float32)
+        self._values = columns
+        self._signs: Signs = np.ascontiguousarray(trits[:, columns].T, np.float32)
         """1 or -1 where a row has the value of a line."""
         self._counts = _count(self._signs, self._signs)
         """Rows that have two lines: with equal signs, then with different ones."""
-        self._counts[:, range(columns), range(columns)] = 0
+        self._counts[:, range(len(columns)), range(len(columns))] = 0
         self._most: Counts = self._counts.max(axis=(0, 2), initial=0)
         """No pair of a line is in more rows."""
 
