@@ -1,6 +1,6 @@
 """A language model of what the flagship lacks.
 
-Layer norms, biases, scales of rows, GELU, and quantisers over a range and of a fixed step.
+Layer norms, biases, scales of rows, GELU, quantisers over a range and of a fixed step, and a gate on a grid.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def general_model() -> Net:
     inner = net.add("Gelu", dynamic_product(net, layer_norm(net, x, "norm1"), "up", INNER, WIDTH))
     x = net.add("Add", x, static_product(net, inner, "down", WIDTH, INNER))
     forget = net.add("Sigmoid", dynamic_product(net, layer_norm(net, x, "norm2"), "forget", WIDTH, WIDTH))
+    grid = [net.const("gate.s", np.asarray(1 / 255, np.float32)), net.const("gate.z", np.asarray(0, np.uint8))]
+    forget = net.add("DequantizeLinear", net.add("QuantizeLinear", forget, *grid), *grid)
     state = net.input("h", (1, WIDTH))
     kept = net.add("Mul", forget, state)
     new = net.add("Mul", net.add("Sub", 1.0, forget), net.bitlinear(x, "in", random_trits(WIDTH, WIDTH, 9), 0.1))

@@ -12,7 +12,7 @@ from onnx import AttributeProto, TensorProto
 OPERATORS: Final = (
     "Add Clip Gemm Split Reshape Gather If Pow Round Cast Transpose DequantizeLinear QuantizeLinear MatMulInteger"
     " ReduceMax Max Sub SimplifiedLayerNormalization Identity Squeeze Concat Div LayerNormalization Gelu CastLike"
-    " DynamicQuantizeLinear SplitToSequence SequenceAt"
+    " DynamicQuantizeLinear SplitToSequence SequenceAt QLinearMatMul QLinearAdd"
 ).split()
 DOMAINS: Final = ("", "com.microsoft", "onnx.brevitas", "qonnx.custom_op.general", "my.ops")
 SIZES: Final = (0, 1, 2, 3, -1, 7, 2**31, 10**12, 2**62)

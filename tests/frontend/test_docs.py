@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 def test_named_tests_exist(repository: Path) -> None:
     text = (repository / "docs" / "import.md").read_text(encoding="utf-8")
-    sources = {path.name: path.read_text(encoding="utf-8") for path in HERE.rglob("test_*.py")}
+    sources = {path.name: path.read_text(encoding="utf-8") for path in HERE.parent.rglob("test_*.py")}
     functions = set(re.findall(r"def (test_\w+)", "\n".join(sources.values())))
     named = set(re.findall(r"\b(test_\w+)\b(?!\.py)", text))
     assert len(named) > 10

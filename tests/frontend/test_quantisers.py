@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -283,3 +284,113 @@ def test_any_static_grid(
     imported = import_net(net_of(build), folder)
     np.testing.assert_array_equal(imported.store.trits("w"), random_trits(seed=seed))
     agrees(folder, imported)
+
+
+# Values on a grid that stay floats
+
+
+def weight(net: Net) -> str:
+    return net.const("w", random_trits().astype(np.float32) * np.float32(0.25))
+
+
+def qdq_around(net: Net, x: str, name: str, zero: int, kind: type[np.generic], step: float = STEP) -> str:
+    grid = [net.const(f"{name}.s", np.asarray(step, np.float32)), net.const(f"{name}.z", np.asarray(zero, kind))]
+    return net.add("DequantizeLinear", net.add("QuantizeLinear", x, *grid), *grid)
+
+
+def everywhere(net: Net, x: str) -> str:
+    """As static quantisation writes QDQ: around every operator, a value for a product and for a gate at once."""
+    x = qdq_around(net, x, "x", 120, np.uint8)
+    product = qdq_around(net, net.add("Gemm", x, weight(net), transB=1), "y", -5, np.int8, 0.0437)
+    gate = qdq_around(net, net.add("Sigmoid", product), "gate", 0, np.uint8, 1 / 255)
+    return net.add("Add", net.add("Mul", gate, x), product)
+
+
+def on_another_grid(net: Net, x: str) -> str:
+    codes = net.add("QuantizeLinear", x, *operands(net, 100, np.uint8))
+    other = [net.const("t", np.asarray(0.04, np.float32)), net.const("u", np.asarray(98, np.uint8))]
+    return net.add("Sigmoid", net.add("DequantizeLinear", codes, *other))
+
+
+def fake_quantised(net: Net, x: str) -> str:
+    codes = net.add("Clip", net.add("Round", net.add("Div", x, STEP)), -8.0, 7.0)
+    grid = net.add("Mul", codes, STEP)
+    return net.add("Add", net.add("Gemm", grid, weight(net), transB=1), grid)
+
+
+def rounded_between(net: Net, x: str) -> str:
+    return net.add("Sigmoid", net.add("Round", net.add("Clip", net.add("Mul", x, 2.0), -3.0, 3.0)))
+
+
+def rounded_with_a_zero(net: Net, x: str) -> str:
+    shifted = net.add("Add", net.add("Round", net.add("Div", x, STEP)), 3.0)
+    return net.add("Sigmoid", net.add("Sub", net.add("Clip", shifted, 0.0, 15.0), 3.0))
+
+
+GRIDS = [everywhere, on_another_grid, fake_quantised, rounded_between, rounded_with_a_zero]
+
+
+@pytest.mark.parametrize("build", GRIDS)
+def test_grid(build: Build, tmp_path: Path) -> None:
+    imported = import_net(net_of(build), tmp_path)
+    assert ("quantize_static" in op_names(imported)) == (build in (everywhere, fake_quantised))
+    agrees(tmp_path, imported)
+
+
+def test_a_grid_is_onnx_s_bit_for_bit(tmp_path: Path) -> None:
+    """Ties and both ends included."""
+    table = (np.arange(-320, 320, dtype=np.float32) * np.float32(0.5)).reshape(VOCABULARY, -1)
+
+    def build(net: Net) -> None:
+        net.output("y", qdq_around(net, net.token(table=table), "x", 7, np.int8, 1.0), (1, table.shape[1]))
+
+    net = Net()
+    build(net)
+    imported = import_net(net, tmp_path)
+    tokens = list(range(VOCABULARY))
+    want = Reference(tmp_path / "net.onnx", Interface.of(model_of(imported))).run(tokens).values["y"]
+    got = Interpreter(imported.module, imported.store).run(tokens).outputs["y"]
+    np.testing.assert_array_equal(got, want)
+    assert {-135.0, 120.0} <= set(np.unique(want))
+
+
+def test_a_round_that_nothing_bounds(tmp_path: Path) -> None:
+    net = net_of(lambda net, x: net.add("Sigmoid", net.add("Round", x)))
+    assert "nothing bounds its codes" in only_block(net, tmp_path)[0]
+
+
+# QLinear operators
+
+
+def q_linear(net: Net, x: str) -> str:
+    """As static quantisation writes integer operators: codes go from one to the next."""
+
+    def grid(name: str, step: float, zero: int) -> list[str]:
+        return [
+            net.const(f"{name}.s", np.asarray(step, np.float32)),
+            net.const(f"{name}.z", np.asarray(zero, np.uint8)),
+        ]
+
+    x_grid, w_grid, y_grid = grid("x", STEP, 120), grid("w", 0.25, 0), grid("y", 0.0437, 131)
+    w_grid[1] = net.const("w.zero", np.asarray(0, np.int8))
+    codes = net.add("QuantizeLinear", x, *x_grid)
+    sums = net.add("QLinearMatMul", codes, *x_grid, net.const("w", random_trits()), *w_grid, *y_grid)
+    gate_grid, result_grid = grid("gate", 1 / 255, 0), grid("result", 0.06, 100)
+    gate = net.add("QLinearSigmoid", sums, *y_grid, *gate_grid, domain="com.microsoft")
+    gated = net.add("QLinearMul", gate, *gate_grid, codes, *x_grid, *result_grid, domain="com.microsoft")
+    total = net.add("QLinearAdd", gated, *result_grid, sums, *y_grid, *result_grid, domain="com.microsoft")
+    return net.add("DequantizeLinear", total, *result_grid)
+
+
+def test_q_linear_operators(tmp_path: Path) -> None:
+    """onnxruntime's own kernels, not what they are written out as; a tie of theirs is a step."""
+    imported = import_net(net_of(q_linear), tmp_path)
+    assert op_names(imported).count("quantize_static") == 1
+    tokens = list(range(VOCABULARY))
+    got = Interpreter(imported.module, imported.store).run(tokens).outputs["y"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    want = np.stack([session.run(None, {"input_ids": np.array([token])})[0][0] for token in tokens])
+    steps = np.round((got - want) / 0.06)
+    assert np.abs(steps).max() <= 1
+    assert np.count_nonzero(steps) < 0.005 * steps.size
+    assert np.unique(want).size > 20

@@ -79,6 +79,9 @@ class _Builder:
         return self.add("Mul", self.add("Div", x, root), gain)
 
 
+Rewrite = Callable[[_Builder, ir.Node], dict[int, ir.Value] | None]
+
+
 def _given(node: ir.Node, index: int) -> ir.Value | None:
     """An output that something uses."""
     if index >= len(node.outputs):
@@ -178,6 +181,41 @@ def _product_to_float(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] |
     return {0: result if bias is None else builder.add("Add", result, bias)}
 
 
+def _q_linear_mat_mul(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+    """MatMulInteger, what rescales it, and QuantizeLinear."""
+    a, a_scale, a_zero, b, b_scale, b_zero, *grid = (input_at(node, index) for index in range(8))
+    if a is None or b is None or a_scale is None or b_scale is None:
+        return None
+    sums = _integer_product(builder, a, b, (a_zero, b_zero))
+    return _quantised(builder, builder.add("Mul", sums, builder.add("Mul", a_scale, b_scale)), grid)
+
+
+def _q_linear(operator: str, operands: int) -> Rewrite:
+    """DequantizeLinear of each operand, the operator, and QuantizeLinear."""
+
+    def rewrite(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
+        given = [input_at(node, index) for index in range(3 * operands + 2)]
+        floats = []
+        for first in range(0, 3 * operands, 3):
+            codes, *grid = given[first : first + 3]
+            if codes is None or grid[0] is None:
+                return None
+            floats.append(builder.add("DequantizeLinear", codes, *(value for value in grid if value is not None)))
+        return _quantised(builder, builder.add(operator, *floats), given[3 * operands :])
+
+    return rewrite
+
+
+def _quantised(builder: _Builder, x: ir.Value, grid: Sequence[ir.Value | None]) -> dict[int, ir.Value] | None:
+    """QuantizeLinear to the type of the zero point."""
+    scale, zero = grid
+    if scale is None or zero is None or zero.dtype is None:
+        return None
+    codes = builder.add("QuantizeLinear", x, scale, zero)
+    codes.type = ir.TensorType(zero.dtype)
+    return {0: codes}
+
+
 def _quick_gelu(builder: _Builder, node: ir.Node) -> dict[int, ir.Value] | None:
     """x * sigmoid(alpha * x)."""
     x, alpha = input_at(node, 0), float_attribute(node, "alpha", 1.702)
@@ -243,7 +281,6 @@ def _same_shape(builder: _Builder, node: ir.Node) -> None:
         result.shape, result.type = source.shape, ir.TensorType(ir.DataType.FLOAT)
 
 
-Rewrite = Callable[[_Builder, ir.Node], dict[int, ir.Value] | None]
 _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
     ("", "SimplifiedLayerNormalization"): _norm,
     (MICROSOFT, "SimplifiedLayerNormalization"): _norm,
@@ -258,6 +295,10 @@ _REWRITES: Final[dict[tuple[str, str], Rewrite]] = {
     (MICROSOFT, "MatMulIntegerToFloat"): _product_to_float,
     (MICROSOFT, "MatMulNBits"): _mat_mul_bits,
     (MICROSOFT, "GatherBlockQuantized"): _gather_quantised,
+    ("", "QLinearMatMul"): _q_linear_mat_mul,
+    (MICROSOFT, "QLinearAdd"): _q_linear("Add", 2),
+    (MICROSOFT, "QLinearMul"): _q_linear("Mul", 2),
+    (MICROSOFT, "QLinearSigmoid"): _q_linear("Sigmoid", 1),
     ("", "GRU"): write_out_gru,
     ("", "CastLike"): _cast_like,
     ("", "SequenceAt"): _sequence_at,
@@ -269,17 +310,20 @@ STANDARD: Final = frozenset({"GRU"})
 """Operators that become others of onnx's own, so that the model stays one that any runtime takes."""
 
 
-WRITTEN_OUT: Final = frozenset({"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "SwiGLU"})
-"""Operators that are written out for onnxruntime too: so the codes and sums within are tensors that can be compared,
-and it need not know them."""
+STEPS_ONLY: Final = frozenset({"QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearSigmoid"})
+"""Operators that nets have as they are."""
+WRITTEN_OUT: Final = frozenset({"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "SwiGLU", *STEPS_ONLY})
+"""Operators of steps that are written out for onnxruntime too: so the codes and sums within are tensors that can be
+compared, and it need not know them."""
 
 
 def lower_contrib(model: ir.Model, only: Collection[str] | None = None) -> None:
-    """Rewrite the operators of the table (`only` some), in place. What a function declines stays, and is refused by
-    name later."""
+    """Rewrite the operators of the table (`only` some, otherwise all that nets do not have), in place. What a function
+    declines stays, and is refused by name later."""
     for node in list(model.graph):
         rewrite = _REWRITES.get((node.domain, node.op_type))
-        if rewrite is None or not node.outputs or (only is not None and node.op_type not in only):
+        wanted = node.op_type in only if only is not None else node.op_type not in STEPS_ONLY
+        if rewrite is None or not node.outputs or not wanted:
             continue
         builder = _Builder(model, node)
         results = rewrite(builder, node)
@@ -292,7 +336,7 @@ def _replace(model: ir.Model, node: ir.Node, nodes: Sequence[ir.Node], results: 
     old = [node.outputs[index] for index in results]
     new = list(results.values())
     for before, after in zip(old, new, strict=True):
-        after.shape, after.type = before.shape, before.type or ir.TensorType(ir.DataType.FLOAT)
+        after.shape, after.type = before.shape, before.type or after.type or ir.TensorType(ir.DataType.FLOAT)
     for added in nodes:
         model.graph.opset_imports.setdefault(added.domain, 1)
     ir.convenience.replace_nodes_and_values(model.graph, node, [node], nodes, old, new)

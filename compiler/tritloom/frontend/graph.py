@@ -36,11 +36,24 @@ class Graph:
     constants: dict[ir.Value, Constant] = field(default_factory=dict)
     residues: dict[ir.Value, ir.Value] = field(default_factory=dict)
     """Sums `w + (q - w)`, and the q that each stands for."""
+    _codes: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    _held: dict[ir.Value, ir.Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for value in self.model.graph.initializers.values():
             if value.const_value is not None:
                 self.constants[value] = constant_of(value.name or "", value.const_value)
+
+    def codes(self, value: ir.Value) -> ir.Value:
+        """What a ternary product asks for: a value as codes. As floats it is another one, which may be needed too."""
+        if value not in self._codes:
+            self._codes[value] = ir.Value(name=value.name, type=value.type, shape=value.shape)
+            self._held[self._codes[value]] = value
+        return self._codes[value]
+
+    def held_as_codes(self, value: ir.Value) -> ir.Value | None:
+        """The value that a product asked for as codes."""
+        return self._held.get(value)
 
     def shape(self, value: ir.Value) -> tuple[int, ...] | None:
         """Dimensions, where all are known."""

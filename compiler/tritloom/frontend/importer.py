@@ -181,9 +181,10 @@ def _emit_verified(graph: Graph, cover: Cover, facts: Facts) -> tuple[ModuleOp, 
     emitter = Emitter(graph, facts)
     values: dict[ir.Value, SSAValue] = {}
     wanted = roots(graph)
-    for match in in_order(cover, wanted):
+    for value in in_order(cover, wanted):
+        match = cover.matches[value]
         emitter.at(match.nodes)
-        values[match.value] = match.emit(emitter, [values[operand] for operand in match.inputs])
+        values[value] = match.emit(emitter, [values[operand] for operand in match.inputs])
     outputs = [values[value] for value in wanted[: len(emitter.outputs)]]
     module = emitter.finish(outputs, [values.get(state.source) for state in graph.states])
     module.verify()

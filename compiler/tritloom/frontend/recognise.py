@@ -15,7 +15,7 @@ import onnx_ir as ir
 from ..errors import InputError
 from .facts import Facts
 from .graph import Graph
-from .patterns import PATTERNS, Match, scale_of_a_pattern, unrounded_by
+from .patterns import PATTERNS, Match, as_codes, scale_of_a_pattern, unrounded_by
 from .problems import NotImported, Refusal, node_label, shape_text, unsupported
 
 
@@ -59,7 +59,9 @@ def recognise(graph: Graph, facts: Facts) -> Cover:
             cover.refusals.append(found)
             operands = (graph.resolve(operand) for operand in reversed(found.node.inputs) if operand is not None)
             queue.extend(
-                operand for operand in operands if operand in run_time and not scale_of_a_pattern(graph, operand)
+                as_codes(graph, found.node, operand)
+                for operand in operands
+                if operand in run_time and not scale_of_a_pattern(graph, operand)
             )
     cover.refusals = _causes(graph, cover.refusals)
     return cover
@@ -150,11 +152,11 @@ def _unmatched(graph: Graph, value: ir.Value) -> Refusal:
     return unsupported(node)
 
 
-def in_order(cover: Cover, wanted: Iterable[ir.Value]) -> list[Match]:
-    """Matches, operands before users. Of a match's operands the one with the longest chain behind it comes first,
-    so that a chain is finished before the next is begun, whatever order the file has its nodes in."""
+def in_order(cover: Cover, wanted: Iterable[ir.Value]) -> list[ir.Value]:
+    """What is needed, operands before users. Of a match's operands the one with the longest chain behind it comes
+    first, so that a chain is finished before the next is begun, whatever order the file has its nodes in."""
     depth = _depths(cover, wanted)
-    order: list[Match] = []
+    order: list[ir.Value] = []
     placed: set[ir.Value] = set()
     stack = [(value, False) for value in reversed(list(wanted))]
     while stack:
@@ -164,7 +166,7 @@ def in_order(cover: Cover, wanted: Iterable[ir.Value]) -> list[Match]:
         match = cover.matches[value]
         if ready:
             placed.add(value)
-            order.append(match)
+            order.append(value)
             continue
         stack.append((value, True))
         deepest_first = sorted(match.inputs, key=lambda operand: depth[operand], reverse=True)

@@ -142,6 +142,12 @@ def _bias(graph: Graph, node: ir.Node) -> Constant | Refusal | None:
     return constant if plain else constant_from(f"{constant.name}.times.{beta:g}", np.resize(values, rows))
 
 
+def as_codes(graph: Graph, node: ir.Node, operand: ir.Value) -> ir.Value:
+    """What a node asks for of an operand: a product for its codes, where there are any."""
+    codes = _CODES(graph, without_casts(graph, operand)) if node.op_type in PRODUCTS else None
+    return graph.codes(codes.value) if isinstance(codes, CodesMatch) else operand
+
+
 def _product(graph: Graph, node: ir.Node) -> Product | Refusal:
     """A Gemm or MatMul as codes times a ternary matrix, or why it is none."""
     found = _operands(graph, node)
@@ -230,7 +236,7 @@ def match(graph: Graph, value: ir.Value) -> LinearMatch | Refusal | None:
     whole = outside.times(product.factor)
     if not _rescaled(graph, product, whole):
         return _unscaled(node) if at_root else None
-    found = LinearMatch(value, (product.codes.value,), _nodes(node, value), product, whole, root)
+    found = LinearMatch(value, (graph.codes(product.codes.value),), _nodes(node, value), product, whole, root)
     if whole.coefficient == 0.0:  # nothing can be divided by it below; `check` refuses it
         return found
     inner = [level for level, _ in levels[1:] if _rescaled(graph, product, _inside(levels, level, product))]
