@@ -22,6 +22,7 @@ from ..frontend.steps import step_of
 from ..ir.tern import ModelOp
 from .doubled import doubled
 from .hoisting import hoisted
+from .saturation import unsaturated
 
 Array = NDArray[Any]
 
@@ -134,7 +135,7 @@ class Reference:
             if self._double:
                 model = doubled(model)
             model = _with_outputs(model, wanted)
-            return _open_saved(model if once else hoisted(model, _run_once))
+            return _open_saved(model if once else unsaturated(hoisted(model, _run_once)))
         except _REFUSALS as error:
             raise refusal(self.path, error) from error
 
@@ -191,7 +192,7 @@ def open_exposed(path: Path, wanted: Iterable[str]) -> Any:
         InputError: the file cannot be read, or onnxruntime refuses it.
     """
     try:
-        return _open_saved(_with_outputs(_read(path, with_weights=True), wanted))
+        return _open_saved(_with_outputs(unsaturated(_read(path, with_weights=True)), wanted))
     except _REFUSALS as error:
         raise refusal(path, error) from error
 
