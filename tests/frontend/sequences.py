@@ -149,9 +149,52 @@ def _end(net: Net, last: str, layer: int, explicit: bool) -> None:
         net.output(f"h{layer}.out", last, (WIDTH,))
 
 
+def unrolled(start: str, join: str) -> Recur:
+    """A step after the other. `start` is what the first one has in the place of a state: the state itself, zeros, or
+    nothing; `join` how their results become one value again."""
+
+    def recur(net: Net, f: str, c: str, layer: int) -> str:
+        h = {"state": lambda: net.input(f"h{layer}", (1, WIDTH)), "zeros": lambda: _zeros(net, layer), "none": str}[
+            start
+        ]()
+        rows = []
+        for t in range(POSITIONS):
+            forget, new = (_position(net, value, t, f"{name}{layer}.{t}") for name, value in (("f", f), ("c", c)))
+            h = net.add("Add", net.add("Mul", forget, h), new) if h else new
+            rows.append(h)
+        if start == "state":
+            net.output(f"h{layer}.out", h)
+        if join == "Concat":
+            return net.add("Concat", *rows, axis=0)
+        whole = net.const(f"buffer{layer}", np.zeros((POSITIONS, WIDTH), np.float32))
+        for t, row in enumerate(rows):
+            whole = net.add("ScatterND", whole, net.const(f"at{layer}.{t}", np.asarray([[t]])), row)
+        return whole
+
+    return recur
+
+
+def _zeros(net: Net, layer: int) -> str:
+    return net.const(f"zeros{layer}", np.zeros((1, WIDTH), np.float32))
+
+
+def _position(net: Net, value: str, t: int, name: str) -> str:
+    bounds = (net.const(f"{name}.{key}", np.asarray([at])) for key, at in (("s", t), ("e", t + 1), ("a", 0)))
+    return net.add("Slice", value, *bounds)
+
+
+POSITIONS = 24
+UNROLLED = {
+    f"unrolled, {start}, {join}": lambda start=start, join=join: model(unrolled(start, join), POSITIONS)  # type: ignore[misc]
+    for start in ("state", "zeros", "none")
+    for join in ("Concat", "ScatterND")
+}
 SEQUENCES = {
     "Scan": lambda: model(scan(explicit=True)),
     "Scan from zero": lambda: model(scan(explicit=False)),
     "Loop": lambda: model(loop(explicit=True)),
     "Loop from zero": lambda: model(loop(explicit=False)),
+    "Scan, fixed": lambda: model(scan(explicit=True), POSITIONS),
+    "Loop from zero, fixed": lambda: model(loop(explicit=False), POSITIONS),
+    **UNROLLED,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx_models import WIDTH, Net, random_trits
 from skeleton import only_block, refusal
 from tritloom.frontend import import_onnx
@@ -153,17 +153,18 @@ def test_more_inputs_than_a_step_has(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("valid", [True, False])
-def test_several_positions(valid: bool, tmp_path: Path) -> None:
-    """Also where the shapes behind the token are those of one."""
+@pytest.mark.parametrize("shape", [(2, 4), (4,), (0,)])
+def test_several_positions(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Several sequences, none, or a sequence where the shapes behind the token are those of one position."""
     net = Net()
-    net.output("y", net.bitlinear(net.token((4,) if valid else (1,))), (4 if valid else 1, WIDTH))
+    net.output("y", net.bitlinear(net.token((1,))), (1, WIDTH))
     model = net.model()
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape))
     path = tmp_path / "model.onnx"
     onnx.save(model, str(path))
     error = refusal(path)
-    assert error.message == "input 'input_ids' has shape [4]: several positions at once are not accepted"
+    kind = "it is empty" if 0 in shape else "several positions at once are not accepted"
+    assert error.message == f"input 'input_ids' has shape {list(shape)}: {kind}"
     assert error.hint == (
         "export one decoding step, which the host runs once a token:"
         " a step takes one integer token ([1] or [1, 1]) and float32 states ([d], [1, d] or [1, 1, d])"

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx_models import VOCABULARY, WIDTH, Net, random_trits
-from skeleton import import_net, model_of, op_counts, op_names, scales, weights
+from skeleton import import_net, model_of, op_counts, op_names, refusal, scales, weights
 from tritloom.frontend import Imported
 from tritloom.ir.bindings import bound_tensor
 from tritloom.ir.interpreter import Interpreter
@@ -346,9 +346,18 @@ def test_nodes_that_only_reshape_are_looked_through(tmp_path: Path) -> None:
     def build(net: Net, x: str) -> str:
         flat = net.add("Reshape", x, net.const("flat", np.asarray([WIDTH])))
         row = net.add("Unsqueeze", flat, net.const("front", np.asarray([0])))
-        return net.add("Relu", net.add("Cast", net.add("Identity", row), to=TensorProto.FLOAT))
+        all_of_it = net.add("Slice", row, *(net.const(f"b{i}", np.asarray([at])) for i, at in enumerate((0, WIDTH, 1))))
+        once = net.add("Div", net.add("Mul", 1.0, all_of_it), 1.0)
+        return net.add("Relu", net.add("Cast", net.add("Identity", once), to=TensorProto.FLOAT))
 
     assert op_names(one_op(build, tmp_path)) == ["embedding", "relu", "return"]
+
+
+def test_a_vector_that_is_turned_round_is_another_one(tmp_path: Path) -> None:
+    net = Net()
+    bounds = (net.const(f"b{i}", np.asarray([at])) for i, at in enumerate((-1, -WIDTH - 1, 1, -1)))
+    net.output("y", net.add("Relu", net.add("Slice", net.token(), *bounds)))
+    assert "Slice" in refusal(net.save(tmp_path)).message
 
 
 # Embedding

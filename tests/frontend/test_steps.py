@@ -1,4 +1,4 @@
-"""Stacked states, Scan and Loop become the step function that an export of one step is."""
+"""Stacked states, Scan, Loop and unrolled sequences become the step function that an export of one step is."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx_models import VOCABULARY, WIDTH, Net
-from sequences import LAYERS, SEQUENCES, STACKED, loop, model, one_step, scan
+from sequences import LAYERS, POSITIONS, SEQUENCES, STACKED, loop, model, one_step, scan
 from skeleton import import_net, model_of, refusal, skeleton
 from tritloom.frontend.steps import to_step
 from tritloom.ir.interpreter import Interpreter
 
-TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, 24)
+TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, POSITIONS)
 
 
 @pytest.mark.parametrize("form", [*STACKED, *SEQUENCES])
@@ -82,12 +82,6 @@ def test_a_state_that_starts_elsewhere(recur: Callable[[bool], object], tmp_path
             node.attribute.append(onnx.helper.make_attribute("value", onnx.helper.make_tensor("v", 1, [1], [0.5])))
     error = refusal(net.save(tmp_path))
     assert f"  {'Scan' if recur is scan else 'Loop'} (2 nodes): " in error.message
-
-
-@pytest.mark.parametrize("recur", [scan, loop])
-def test_a_fixed_number_of_positions(recur: Callable[[bool], object], tmp_path: Path) -> None:
-    error = refusal(model(recur(True), 4).save(tmp_path))  # type: ignore[arg-type]
-    assert error.message.startswith("input 'input_ids' has shape [4]: several positions at once are not accepted")
 
 
 def test_a_stack_that_is_used_as_a_whole(tmp_path: Path) -> None:

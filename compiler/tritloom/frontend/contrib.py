@@ -317,6 +317,13 @@ WRITTEN_OUT: Final = frozenset({"DynamicQuantizeMatMul", "MatMulIntegerToFloat",
 compared, and it need not know them."""
 
 
+def needs_types(model: ir.Model) -> bool:
+    """Whether an operator of the table has operands of unknown type or shape, as the legacy exporter of torch leaves
+    them."""
+    operands = (value for node in model.graph if (node.domain, node.op_type) in _REWRITES for value in node.inputs)
+    return any(value is not None and (value.shape is None or value.type is None) for value in operands)
+
+
 def lower_contrib(model: ir.Model, only: Collection[str] | None = None) -> None:
     """Rewrite the operators of the table (`only` some, otherwise all that nets do not have), in place. What a function
     declines stays, and is refused by name later."""
@@ -329,6 +336,9 @@ def lower_contrib(model: ir.Model, only: Collection[str] | None = None) -> None:
         results = rewrite(builder, node)
         if results:
             _replace(model, node, builder.nodes, results)
+    for node in list(model.graph):  # sequences without parts, whose types shape inference does not take
+        if node.op_type == "SplitToSequence" and not node.domain and not node.outputs[0].uses():
+            model.graph.remove(node, safe=True)
 
 
 def _replace(model: ir.Model, node: ir.Node, nodes: Sequence[ir.Node], results: dict[int, ir.Value]) -> None:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .constants import Constant, constant_from, constant_of
-from .graph import Graph
+from .graph import Graph, static_shape
 
 _LARGEST: Final = 1 << 20
 _PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv", "MatMulInteger", "ConvInteger"})
@@ -135,10 +135,18 @@ def fold_constants(graph: Graph) -> int:
     return folded
 
 
-def store_folded(graph: Graph) -> None:
-    """Make initialisers of what was folded, so that shape inference sees the values."""
+def unknown_shapes(model: ir.Model) -> int:
+    """How many values have no shape, or one that is not all known."""
+    return sum(static_shape(output) is None for node in model.graph for output in node.outputs)
+
+
+def store_folded(graph: Graph, integers: bool = False) -> None:
+    """Make initialisers of what was folded (`integers`: sizes and indices alone), so that shape inference sees the
+    values."""
     for node in list(graph.model.graph):
         values = [value for value in node.outputs if value in graph.constants and not value.is_graph_output()]
+        if integers:
+            values = [value for value in values if graph.constants[value].dtype == ir.DataType.INT64]
         if len(values) != len(node.outputs):
             continue
         for value in values:

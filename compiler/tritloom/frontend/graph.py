@@ -10,7 +10,7 @@ import onnx_ir as ir
 from .constants import Constant, constant_of
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
-_TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", "Gather", *_RESHAPES})
+_TRANSPARENT = frozenset({"Identity", "Dropout", "Cast", "Gather", "Slice", *_RESHAPES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,9 @@ class Graph:
                 value = quantised
                 continue
             node = value.producer()
-            if node is None or value is not node.outputs[0] or not self._transparent(node):
+            if node is None or value is not node.outputs[0]:
                 return value
-            source = node.inputs[0]
+            source = node.inputs[0] if self._transparent(node) else self._times_one(node)
             if source is None:
                 return value
             value = source
@@ -96,8 +96,37 @@ class Graph:
             return len(node.inputs) < 3 or node.inputs[2] is None
         if node.op_type == "Gather" and not self._takes_the_only_one(node):
             return False
+        if node.op_type == "Slice":
+            return self._takes_all(node)
         width = self.width(source)
         return width is not None and width == self.width(result)
+
+    def _times_one(self, node: ir.Node) -> ir.Value | None:
+        """The other operand of a product with the constant 1, which torch writes for `addcmul` and the like."""
+        if (
+            node.domain
+            or node.op_type not in ("Mul", "Div")
+            or len(node.inputs) != 2
+            or node.outputs[0] in self.constants
+        ):
+            return None
+        for one, other in ((1, 0), (0, 1)) if node.op_type == "Mul" else ((1, 0),):
+            value, source = node.inputs[one], node.inputs[other]
+            constant = self.constants.get(value) if value is not None else None
+            if source is None or constant is None or constant.size != 1 or source in self.constants:
+                continue
+            if self.shape(source) == self.shape(node.outputs[0]) and constant.load().reshape(-1)[0] == 1:
+                return source
+        return None
+
+    def _takes_all(self, node: ir.Node) -> bool:
+        """Whether a Slice takes all there is, forwards."""
+        steps = self.constant(input_at(node, 4))
+        source, result = (
+            self.shape(value) if value is not None else None for value in (node.inputs[0], node.outputs[0])
+        )
+        forwards = input_at(node, 4) is None or (steps is not None and bool((steps.load() == 1).all()))
+        return forwards and source is not None and source == result
 
     def _takes_the_only_one(self, gather: ir.Node) -> bool:
         """Whether a Gather picks index 0 of an axis of length 1: the one position."""

@@ -12,7 +12,7 @@ later; gates in the order z, r, n):
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 
 from .constants import constant_of
 from .graph import input_at, int_attribute
+from .surgery import add_output, is_output, is_zero, unused_name
 
+_STATE: Final = 5
+"""Which operand is the state before the first position."""
 _ACTIVATIONS = ("sigmoid", "tanh")
 
 
@@ -32,6 +35,29 @@ class Builder(Protocol):
     def stored(self, suffix: str, values: NDArray[Any]) -> ir.Value: ...
 
     def constant(self, values: float | list[int]) -> ir.Value: ...
+
+
+def expose_gru_states(model: ir.Model) -> bool:
+    """Make an input and an output of the state of each GRU that starts at zero, as a sequence's does; whether there
+    are any."""
+    found = False
+    for node in list(model.graph):
+        h, hidden = input_at(node, _STATE), int_attribute(node, "hidden_size", 0)
+        if node.domain or node.op_type != "GRU" or hidden < 1 or not (h is None or is_zero(h)):
+            continue
+        name = unused_name(model, f"{node.name or node.outputs[0].name}.state")
+        state = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, 1, hidden]))
+        model.graph.inputs.append(state)
+        node.resize_inputs(max(len(node.inputs), _STATE + 1))
+        node.replace_input_with(_STATE, state)
+        node.resize_outputs(2)
+        new = node.outputs[1]
+        if not is_output(new):
+            new.name = new.name or unused_name(model, f"{name}.new")
+            new.shape = state.shape
+            add_output(model, new, unused_name(model, f"{name}.out"))
+        found = True
+    return found
 
 
 def _constant(node: ir.Node, index: int, *shape: int) -> NDArray[Any] | None:

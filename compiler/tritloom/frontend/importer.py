@@ -18,8 +18,8 @@ from .contrib import lower_contrib
 from .emitter import Emitter
 from .facts import Facts
 from .feedforward import import_net
-from .folding import fold_constants, store_folded
-from .graph import Graph, static_shape
+from .folding import fold_constants, store_folded, unknown_shapes
+from .graph import Graph
 from .patterns.embedding import EmbeddingMatch
 from .problems import NotImported, unsupported
 from .reader import infer_shapes, read_model
@@ -140,28 +140,24 @@ def _prepare(model: ir.Model) -> Graph:
     pinned = pin_dimensions(model, token)
     if pinned:
         forget_shapes(model)
-    if pinned or _unknown_shapes(model):
+    if pinned or unknown_shapes(model):
         model = infer_shapes(model)
         token = find_token(model)
     return Graph(model, token)
-
-
-def _unknown_shapes(model: ir.Model) -> int:
-    return sum(static_shape(output) is None for node in model.graph for output in node.outputs)
 
 
 def _fold(graph: Graph) -> tuple[Graph, int]:
     """Fold, and again while what was folded makes more shapes known. Returns how many nodes are left, too."""
     find_residues(graph)
     folded = fold_constants(graph)
-    unknown = _unknown_shapes(graph.model)
+    unknown = unknown_shapes(graph.model)
     while folded and unknown:
         store_folded(graph)
         model = infer_shapes(graph.model)
         graph = Graph(model, find_token(model))
         find_residues(graph)
         folded = fold_constants(graph)
-        before, unknown = unknown, _unknown_shapes(model)
+        before, unknown = unknown, unknown_shapes(model)
         if unknown >= before:
             break
     return graph, len(graph.model.graph) - folded

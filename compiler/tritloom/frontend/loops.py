@@ -7,16 +7,15 @@ step. A state that the graph starts at zero becomes an input with an output of i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from .graph import input_at, int_attribute
 from .stacked import constant_numbers
+from .surgery import KEEP_ELEMENTS, add_output, is_output, is_zero, moved_axis, stored, take_over
 
-_KEEP_ZERO: Final = ("Expand", "Reshape", "Cast", "Unsqueeze", "Squeeze", "Identity")
 _PARTS: Final = ("Gather", "Slice", "Split")
 
 
@@ -82,7 +81,7 @@ def _scan(model: ir.Model, node: ir.Node) -> Iteration | None:
         if shape is None or not _one(shape[axis]):
             return None
     for index, axis in enumerate(axes, states):
-        operands[index] = _moved_axis(model, node, "Squeeze", operands[index], axis, f"{node.name}.first.{index}")
+        operands[index] = moved_axis(model, node, "Squeeze", operands[index], axis, f"{node.name}.first.{index}")
     outputs = list(body.outputs)
     return Iteration(
         node, body, operands, range(states), outputs, _ints(node, "scan_output_axes") or [0] * (len(outputs) - states)
@@ -99,8 +98,8 @@ def _loop(model: ir.Model, node: ir.Node) -> Iteration | None:
     if condition is not None and constant_numbers(condition) != [1]:
         return None
     values = [value for value in node.inputs[2:] if value is not None]
-    first = _stored(model, f"{node.name}.iteration", np.asarray(0, np.int64))
-    on = _stored(model, f"{node.name}.condition", np.asarray(True))
+    first = stored(model, f"{node.name}.iteration", np.asarray(0, np.int64))
+    on = stored(model, f"{node.name}.condition", np.asarray(True))
     outputs = list(body.outputs)[1:]
     axes = [0] * (len(outputs) - len(values))
     return Iteration(node, body, [first, on, *values], range(2, 2 + len(values)), outputs, axes)
@@ -111,7 +110,7 @@ def _is_number_of_positions(value: ir.Value) -> bool:
     if constant_numbers(value) == [1]:
         return True
     node, picked = value.producer(), None
-    while node is not None and node.op_type in ("Gather", "Slice", *_KEEP_ZERO):
+    while node is not None and node.op_type in ("Gather", "Slice", *KEEP_ELEMENTS):
         if node.op_type in ("Gather", "Slice"):
             numbers = constant_numbers(input_at(node, 1))
             picked = numbers[0] if numbers is not None and len(numbers) == 1 else None
@@ -124,35 +123,13 @@ def _is_number_of_positions(value: ir.Value) -> bool:
     return -len(dims) <= picked < len(dims) and _one(dims[picked])
 
 
-def _is_zero(value: ir.Value, depth: int = 8) -> bool:
-    """Whether all elements are the constant 0."""
-    if value.const_value is not None:
-        return not np.asarray(value.const_value.numpy()).any()
-    node = value.producer()
-    if node is None or not depth:
-        return False
-    if node.op_type == "ConstantOfShape":
-        return "value" not in node.attributes or not node.attributes["value"].as_tensor().numpy().any()
-    if node.op_type == "Constant" and "value" in node.attributes:
-        return not node.attributes["value"].as_tensor().numpy().any()
-    return node.op_type in _KEEP_ZERO and node.inputs[0] is not None and _is_zero(node.inputs[0], depth - 1)
-
-
 def _from_input(model: ir.Model, value: ir.Value) -> bool:
     """Whether a value is an input of the graph, or a part of one."""
     while (node := value.producer()) is not None:
-        if node.op_type not in (*_KEEP_ZERO, *_PARTS) or node.inputs[0] is None:
+        if node.op_type not in (*KEEP_ELEMENTS, *_PARTS) or node.inputs[0] is None:
             return False
         value = node.inputs[0]
     return value in model.graph.inputs and value.const_value is None
-
-
-def _is_output(value: ir.Value, depth: int = 8) -> bool:
-    """Whether a value leaves the graph, perhaps in another shape or with others."""
-    if value.is_graph_output():
-        return True
-    users = [node for node, _ in value.uses() if node.op_type in (*_KEEP_ZERO, "Concat")]
-    return depth > 0 and any(_is_output(node.outputs[0], depth - 1) for node in users)
 
 
 def _expose_states(model: ir.Model, iteration: Iteration) -> bool:
@@ -165,7 +142,7 @@ def _expose_states(model: ir.Model, iteration: Iteration) -> bool:
             continue
         shapes = (value.shape, iteration.body.inputs[index].shape)
         known = [shape for shape in shapes if shape is not None and len(shape) and isinstance(shape[-1], int)]
-        if not _is_zero(value) or not known or iteration.body.inputs[index].dtype not in (None, ir.DataType.FLOAT):
+        if not is_zero(value) or not known or iteration.body.inputs[index].dtype not in (None, ir.DataType.FLOAT):
             return False
         dims = [dim if isinstance(dim, int) else 1 for dim in known[0]]
         name = f"{iteration.label}.state.{number}"
@@ -188,10 +165,10 @@ def _inline(model: ir.Model, iteration: Iteration) -> None:
         state = number < len(iteration.states)
         if not state:
             axis = iteration.axes[number - len(iteration.states)]
-            result = _moved_axis(model, node, "Unsqueeze", result, axis, f"{label}.all.{number}")
-        elif not _is_output(output):
-            _add_output(model, result, f"{label}.state.{number}.out")
-        _take_over(model, output, result)
+            result = moved_axis(model, node, "Unsqueeze", result, axis, f"{label}.all.{number}")
+        elif not is_output(output):
+            add_output(model, result, f"{label}.state.{number}.out")
+        take_over(model, output, result)
     model.graph.remove(node, safe=True)
 
 
@@ -213,43 +190,3 @@ def _move(model: ir.Model, iteration: Iteration) -> None:
             if output.name and output.name in taken:
                 output.name = f"{label}/{output.name}"
         model.graph.insert_before(iteration.node, node)
-
-
-def _add_output(model: ir.Model, value: ir.Value, name: str) -> None:
-    node = ir.node("Identity", [value], name=name)
-    output = node.outputs[0]
-    output.name, output.shape, output.type = name, value.shape, ir.TensorType(ir.DataType.FLOAT)
-    model.graph.append(node)
-    model.graph.outputs.append(output)
-
-
-def _take_over(model: ir.Model, output: ir.Value, result: ir.Value) -> None:
-    """A result in the place of an output of the loop; an output of the graph keeps its name."""
-    for user, index in list(output.uses()):
-        user.replace_input_with(index, result)
-    if output.is_graph_output():
-        at, name = list(model.graph.outputs).index(output), output.name
-        output.name = None
-        node = ir.node("Identity", [result], name=f"{name}.value")
-        new = node.outputs[0]
-        new.name, new.shape, new.type = name, output.shape, output.type
-        model.graph.append(node)
-        model.graph.outputs[at] = new
-
-
-def _moved_axis(model: ir.Model, before: ir.Node, kind: str, value: ir.Value, axis: int, name: str) -> ir.Value:
-    """Squeeze or Unsqueeze of an axis."""
-    if model.opset_imports.get("", 0) < 13:
-        node = ir.node(kind, [value], {"axes": [axis]}, name=name)
-    else:
-        node = ir.node(kind, [value, _stored(model, f"{name}.axes", np.asarray([axis], np.int64))], name=name)
-    node.outputs[0].name, node.outputs[0].type = name, value.type
-    model.graph.insert_before(before, node)
-    return node.outputs[0]
-
-
-def _stored(model: ir.Model, name: str, values: NDArray[Any]) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(values, name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(values.dtype)), ir.Shape(values.shape)
-    model.graph.register_initializer(value)
-    return value

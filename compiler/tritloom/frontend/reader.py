@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from ..errors import InputError
-from .contrib import MICROSOFT, UNCHECKED
+from .contrib import MICROSOFT, UNCHECKED, needs_types
 from .external import DataFiles, check_entries
 from .states import check_positions
 
@@ -164,14 +164,19 @@ def read_model(path: Path) -> ir.Model:
         files.check(tensor)
     unchecked = any(not node.domain and node.op_type in UNCHECKED for node in model.graph)
     _check_valid(path, model, bool(external) or unchecked)
-    return InlinePass()(model).model if model.functions else model
+    if model.functions:
+        model = InlinePass()(model).model
+    return infer_shapes(model) if needs_types(model) else model
 
 
 def infer_shapes(model: ir.Model) -> ir.Model:
     """Fill in missing shapes (onnx's own inference, large initialisers left out)."""
     try:
         with _quiet():
-            return ShapeInferencePass()(model).model
+            result = ShapeInferencePass()(model)
+            if not result.modified:  # onnx 1.22 fails at the data of a second Loop
+                result = ShapeInferencePass(data_prop=False)(model)
+            return result.model
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"shape inference failed: {_first_line(error)}", "export the model with static shapes, [1] or [1, 1] tokens"

@@ -108,7 +108,7 @@ def check_positions(model: ir.Model) -> None:
     initializers = set(model.graph.initializers.values())
     for value in model.graph.inputs:
         dims = list(value.shape) if value.shape is not None else []
-        if value.dtype in _INTEGERS and value not in initializers and any(isinstance(d, int) and d > 1 for d in dims):
+        if value.dtype in _INTEGERS and value not in initializers and any(isinstance(d, int) and d != 1 for d in dims):
             raise _positions(value)
 
 
@@ -189,15 +189,15 @@ def _stated_pairs(graph: Graph, inputs: list[ir.Value], text: str) -> list[tuple
 def _distances(graph: Graph, output: ir.Value) -> dict[ir.Value, int]:
     """Graph inputs that an output depends on element by element, and through how many nodes."""
     found: dict[ir.Value, int] = {}
-    seen = {output}
-    queue = deque([(output, 0)])
+    seen = {graph.resolve(output)}
+    queue = deque([(graph.resolve(output), 0)])
     while queue:
         value, distance = queue.popleft()
         node = value.producer()
         if node is None:
             found[value] = distance
         elif not node.domain and node.op_type in _ELEMENTWISE:
-            new = [operand for operand in node.inputs if operand is not None and operand not in seen]
+            new = [operand for operand in graph.operands(node) if operand not in seen]
             seen.update(new)
             queue.extend((operand, distance + 1) for operand in new)
     return found

@@ -6,33 +6,64 @@ states have inputs and outputs of their own.
 
 from __future__ import annotations
 
+from typing import Final
+
 import onnx
 import onnx_ir as ir
 
 from .contrib import WRITTEN_OUT, lower_contrib, unique_names
+from .gru import expose_gru_states
 from .loops import inline_loops, is_loop
 from .stacked import unstack
+from .states import find_token, is_step
+from .unrolled import positions_axis, roll_up
+
+_TOKENS: Final = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.INT16, onnx.TensorProto.UINT8)
 
 __all__ = ["is_loop", "step_of", "to_step"]
 
 
 def to_step(model: ir.Model) -> bool:
-    """Take loops over positions, stacked states and composed operators apart, in place; whether anything changed."""
+    """Take sequences of a fixed length, loops over positions, stacked states and composed operators apart, in place;
+    whether anything changed.
+
+    Raises:
+        InputError: the positions of a sequence are not the same step.
+    """
     written = any(node.op_type in WRITTEN_OUT for node in model.graph)
     lower_contrib(model, WRITTEN_OUT)
-    inlined = inline_loops(model)
-    return unstack(model) or inlined or written
+    changed = is_step(model) and _roll_up(model)
+    changed |= is_step(model) and expose_gru_states(model)
+    changed |= inline_loops(model)
+    changed |= unstack(model)
+    return changed or written
+
+
+def _roll_up(model: ir.Model) -> bool:
+    token = find_token(model)
+    if (axis := positions_axis(token)) is None:
+        return False
+    roll_up(model, token, axis)
+    return True
 
 
 def step_of(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The step form of a model; the model itself where it is one."""
-    loops = any(not node.domain and node.op_type in ("Scan", "Loop") for node in proto.graph.node)
-    stacks = any(sum(dim.dim_value > 1 for dim in value.type.tensor_type.shape.dim) > 1 for value in proto.graph.input)
-    written = any(node.op_type in WRITTEN_OUT for node in proto.graph.node)
-    if not loops and not stacks and not written:
+    if not _may_change(proto.graph):
         return proto
     model = ir.from_proto(proto)
     if not to_step(model):
         return proto
     unique_names(model)
     return ir.to_proto(model)
+
+
+def _may_change(graph: onnx.GraphProto) -> bool:
+    """Whether a model may be of another form: a cheap look, since most are steps."""
+    loops = any(not node.domain and node.op_type in ("Scan", "Loop", "GRU") for node in graph.node)
+    written = any(node.op_type in WRITTEN_OUT for node in graph.node)
+    shapes = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input]
+    stacks = any(sum(dim > 1 for dim in shape) > 1 for shape in shapes)
+    integers = [value.type.tensor_type.elem_type in _TOKENS for value in graph.input]
+    several = any(integer and max(shape, default=1) > 1 for integer, shape in zip(integers, shapes, strict=True))
+    return loops or written or stacks or several

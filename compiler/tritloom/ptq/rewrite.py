@@ -25,6 +25,8 @@ from ..frontend.contrib import STANDARD, lower_contrib, unique_names
 from ..frontend.not_ternary import NotTernary
 from ..frontend.problems import NotImported
 from ..frontend.reader import read_model
+from ..frontend.states import is_step
+from ..frontend.steps import to_step
 from .ternary import METHODS, Grid, distance
 
 _EXTERNAL_OVER: Final = 64 << 20
@@ -96,6 +98,8 @@ def _more(edits: _Edits, error: NotImported, weights: bool, activations: bool) -
 
 
 def _apply(model: ir.Model, edits: _Edits, method: str | None) -> list[Matrix]:
+    if is_step(model):
+        to_step(model)
     lower_contrib(model, STANDARD)
     unique_names(model)
     matrices = [_ternarise(model, name, method) for name in edits.matrices if method is not None]

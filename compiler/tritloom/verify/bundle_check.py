@@ -30,6 +30,7 @@ from .subject import Subject, open_subject
 from .text import Fed, fed_tokens
 from .variants import LocalTest, local_test, small_gains
 from .weights import CachedStore, WeightsResult, check_weights
+from .whole import check_whole
 
 Array = NDArray[Any]
 
@@ -145,7 +146,9 @@ def _begin(subject: Subject, fed: Fed) -> _Run:
 
 
 def _verify(run: _Run, after_each_pass: bool, control: Path | None) -> list[Check]:
-    checks = [_weights_check(run.weights), *_local_checks("import", run.tests)]
+    whole = check_whole(run.reference, run.fed.tokens, run.fed.following)
+    checks = [] if whole is None else [whole]
+    checks += [_weights_check(run.weights), *_local_checks("import", run.tests)]
     judged = _Judged.of(run, control)
     watchers = [_PassWatcher(test) for test in run.tests] if after_each_pass else []
     if watchers:

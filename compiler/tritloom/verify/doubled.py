@@ -13,7 +13,11 @@ _SINGLE, _DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
 
 def doubled(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` with every float32 constant, cast, input and output in float64, in place."""
-    graph = model.graph
+    _widen_graph(model.graph)
+    return model
+
+
+def _widen_graph(graph: onnx.GraphProto) -> None:
     del graph.value_info[:]
     for tensor in graph.initializer:
         _widen(tensor)
@@ -21,7 +25,6 @@ def doubled(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.tensor_type.elem_type == _SINGLE:
             value.type.tensor_type.elem_type = _DOUBLE
     _widen_nodes(graph.node)
-    return model
 
 
 def _widen(tensor: onnx.TensorProto) -> None:
@@ -31,11 +34,15 @@ def _widen(tensor: onnx.TensorProto) -> None:
 
 def _widen_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
     for node in nodes:
+        if node.op_type == "ConstantOfShape" and not node.attribute:
+            node.attribute.append(onnx.helper.make_attribute("value", numpy_helper.from_array(np.zeros(1))))
         for attribute in node.attribute:
             if attribute.name == "to" and attribute.i == _SINGLE:
                 attribute.i = _DOUBLE
             elif attribute.type == onnx.AttributeProto.TENSOR:
                 _widen(attribute.t)
+            elif attribute.type == onnx.AttributeProto.GRAPH:
+                _widen_graph(attribute.g)
             elif attribute.name in ("value_float", "value_floats") and node.op_type == "Constant":
                 _widen_constant(node, attribute)
 

@@ -27,7 +27,7 @@ from .saturation import unsaturated
 Array = NDArray[Any]
 
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
-_REFUSALS = (
+REFUSALS = (
     ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -101,7 +101,7 @@ class Reference:
         wanted = list(dict.fromkeys([self.interface.output, *tensors]))
         session = self._session(wanted)
         inputs = {arg.name: arg for arg in session.get_inputs()}
-        current = {name: _zeros(inputs[name]) for name, _ in self.interface.states}
+        current = {name: zeros(inputs[name]) for name, _ in self.interface.states}
         for name, value in (states or {}).items():
             current[name] = value.reshape(current[name].shape).astype(current[name].dtype)
         following = [name for _, name in self.interface.states]
@@ -123,7 +123,7 @@ class Reference:
     def matrices(self, names: Sequence[str]) -> dict[str, Array]:
         """Tensors of the first step in their own shapes: what the graph computes from weights alone."""
         session = self._session(names, once=True)
-        feeds = {arg.name: _zeros(arg) for arg in session.get_inputs()}
+        feeds = {arg.name: zeros(arg) for arg in session.get_inputs()}
         return dict(zip(names, map(np.asarray, session.run(list(names), feeds)), strict=True))
 
     def _session(self, wanted: Sequence[str], once: bool = False) -> Any:
@@ -135,8 +135,8 @@ class Reference:
             if self._double:
                 model = doubled(model)
             model = _with_outputs(model, wanted)
-            return _open_saved(model if once else unsaturated(hoisted(model, _run_once)))
-        except _REFUSALS as error:
+            return open_saved(model if once else unsaturated(hoisted(model, _run_once)))
+        except REFUSALS as error:
             raise refusal(self.path, error) from error
 
     # -- the graph
@@ -192,8 +192,8 @@ def open_exposed(path: Path, wanted: Iterable[str]) -> Any:
         InputError: the file cannot be read, or onnxruntime refuses it.
     """
     try:
-        return _open_saved(_with_outputs(unsaturated(_read(path, with_weights=True)), wanted))
-    except _REFUSALS as error:
+        return open_saved(_with_outputs(unsaturated(_read(path, with_weights=True)), wanted))
+    except REFUSALS as error:
         raise refusal(path, error) from error
 
 
@@ -242,7 +242,7 @@ def _open(model: onnx.ModelProto, folder: Path) -> Any:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _open_saved(model: onnx.ModelProto) -> Any:
+def open_saved(model: onnx.ModelProto) -> Any:
     """A session of a model with its weights; in a file of their own, since protobuf ends at 2 GB."""
     with tempfile.TemporaryDirectory(prefix="tritloom-verify-") as folder:
         file = Path(folder) / "model.onnx"
@@ -252,7 +252,7 @@ def _open_saved(model: onnx.ModelProto) -> Any:
 
 def _run_once(model: onnx.ModelProto) -> list[Array]:
     """The outputs of a model without inputs."""
-    return [np.asarray(value) for value in _open_saved(model).run(None, {})]
+    return [np.asarray(value) for value in open_saved(model).run(None, {})]
 
 
 def _reason(error: Exception) -> str:
@@ -274,5 +274,6 @@ def _shape(arg: Any) -> list[int]:
     return [dim if isinstance(dim, int) and dim > 0 else 1 for dim in arg.shape]
 
 
-def _zeros(arg: Any) -> Array:
+def zeros(arg: Any) -> Array:
+    """What an input of a step starts with."""
     return np.zeros(_shape(arg), _DTYPES[arg.type])
