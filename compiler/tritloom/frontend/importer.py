@@ -17,7 +17,7 @@ from ..ir.store import WeightStore
 from .contrib import lower_contrib
 from .emitter import Emitter
 from .facts import Facts
-from .feedforward import import_net
+from .feedforward import Codes, import_net
 from .folding import fold_constants, store_folded, unknown_shapes
 from .graph import Graph
 from .patterns.embedding import EmbeddingMatch
@@ -53,6 +53,8 @@ class Imported:
     """Weights quantised here from float masters: how many trits onnxruntime's float32 mean|W| might round otherwise."""
     passed: Sequence[str] = ()
     """Nodes of a net that only keep the order of what ArgMax or TopK ranks."""
+    codes: Codes | None = None
+    """Of a net: what its float input is said to hold, where the first layer needs it to."""
 
 
 def import_onnx(path: Path) -> Imported:
@@ -81,7 +83,7 @@ def _import_net(model: ir.Model) -> Imported:
         Stage("fold-constants", net.seconds[0], net.nodes, net.run_time_nodes),
         Stage("import", net.seconds[1], net.run_time_nodes, net.operations),
     ]
-    return Imported(net.module, net.store, dict(model.metadata_props), stages, net.near_ties, net.passed)
+    return Imported(net.module, net.store, dict(model.metadata_props), stages, net.near_ties, net.passed, net.codes)
 
 
 def _import_step(model: ir.Model) -> Imported:

@@ -60,12 +60,16 @@ def frames_for(imported: Imported, port: NetPort, model: Path, inputs: Path | No
 
 
 def _random(imported: Imported, port: NetPort, count: int) -> Array:
-    """Uniform over the input's type; of floats over what the input's quantiser covers, and beyond."""
+    """Uniform over the input's type, or the codes that it holds; of floats over what the input's quantiser covers, and
+    beyond."""
     random = np.random.default_rng(_SEED)
     shape = (count, *port.shape)
     if port.dtype != "float32":
         limits = np.iinfo(port.dtype)
         return np.asarray(random.integers(limits.min, limits.max + 1, shape)).astype(port.dtype)
+    if (codes := imported.codes) is not None:
+        chosen = random.integers(0, (codes.high - codes.low) // codes.step + 1, shape)
+        return np.asarray(codes.low + codes.step * chosen, np.float32)
     low, high = _covered(imported)
     reach = _BEYOND * (high - low)
     return random.uniform(low - reach, high + reach, shape).astype(np.float32)

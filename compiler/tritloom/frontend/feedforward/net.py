@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 
 import onnx_ir as ir
 
 from ...errors import InputError
 from ...ir.mlir import ModuleOp, SSAValue, VerifyException, f32
+from ...ir.steps import Boundary
 from ...ir.store import WeightStore
 from ...ir.tern import PortAttr, integer_type, tensor_of
 from ..graph import Graph
 from ..problems import NotImported, node_label, shape_text
 from ..residues import find_residues
+from .annotations import Codes, annotated_codes
 from .builder import NetBuilder
 from .constants import Constants
 from .context import Net, Refused, Unknown
@@ -24,9 +27,9 @@ from .ports import Port, input_port
 from .problems import SHAPED, unsupported
 from .products import check_weight
 from .results import ENDINGS, Result, Scored, behind
-from .rows import ONE
+from .rows import ONE, ZERO
 from .table import READERS
-from .tensors import Emitted, FloatInput, TooManyLevels
+from .tensors import Emitted, FloatInput, Listed, Quantised, Staircase, TooManyLevels, Uniform
 
 _FLOATS = 1 << 129
 _OUTPUT_TYPES = frozenset(
@@ -50,6 +53,8 @@ class ImportedNet:
     operations: int
     seconds: tuple[float, float]
     """Of the constants, and of the rest."""
+    codes: Codes | None
+    """What a float input is said to hold, where the first layer needs it to."""
 
 
 def import_net(model: ir.Model) -> ImportedNet:
@@ -58,11 +63,19 @@ def import_net(model: ir.Model) -> ImportedNet:
     Raises:
         InputError: it has several inputs, or nodes that are not supported; all of them are named.
     """
-    start = time.perf_counter()
     source = _only_input(model)
+    codes = annotated_codes(source) if source.dtype == ir.DataType.FLOAT else None
+    if codes is not None:
+        with suppress(InputError):  # a quantiser of the input's own is finer than what the input is said to hold
+            return _import(model, source, None)
+    return _import(model, source, codes)
+
+
+def _import(model: ir.Model, source: ir.Value, codes: Codes | None) -> ImportedNet:
+    start = time.perf_counter()
     graph = Graph(model, source)
     find_residues(graph)
-    net, port = _begin(graph, source)
+    net, port = _begin(graph, source, codes)
     needed = _needed(model, net)
     fold_time = time.perf_counter()
     for node in needed:
@@ -78,6 +91,7 @@ def import_net(model: ir.Model) -> ImportedNet:
         len(needed),
         operations,
         (fold_time - start, time.perf_counter() - fold_time),
+        codes,
     )
 
 
@@ -93,7 +107,7 @@ def _only_input(model: ir.Model) -> ir.Value:
     )
 
 
-def _begin(graph: Graph, source: ir.Value) -> tuple[Net, Port]:
+def _begin(graph: Graph, source: ir.Value, codes: Codes | None) -> tuple[Net, Port]:
     """The net with nothing but its input."""
     forms: dict[ir.Value, Form] = {}
 
@@ -113,7 +127,17 @@ def _begin(graph: Graph, source: ir.Value) -> tuple[Net, Port]:
         low = -128 if source.dtype == ir.DataType.INT8 else 0
         tensor = Emitted(port.shape, name, builder.argument, (low, low + 255))
     forms[source] = Form((Term(tensor, ONE),), port.index)
+    if codes is not None:
+        forms[source] = _of_codes(builder, forms[source], codes)
     return Net(builder, constants, port.batch, graph.residues, forms), port
+
+
+def _of_codes(builder: NetBuilder, form: Form, codes: Codes) -> Form:
+    """The float input as the codes that it holds."""
+    staircase: Staircase = Uniform(ONE, ZERO)
+    if codes.step != 1:
+        staircase = Listed(((Boundary(Fraction(0), True),),), codes.low, codes.step)
+    return Form((Term(Quantised(builder, form, staircase, codes.low, codes.high, "", ()), ONE),), form.index)
 
 
 def _needed(model: ir.Model, net: Net) -> list[ir.Node]:
