@@ -14,8 +14,8 @@ _ENDS: Final = (
 )
 _DYNAMIC: Final = (
     "it computes a scale from each input: an integer net has static scales only",
-    "quantise statically, with calibration data; a language model's step takes an integer token input instead"
-    " (feed a vector as the row of a table that the token picks: Gather(rows, token))",
+    "quantise statically, with calibration data; or give the model one vector, [1, d]: then it is a step, which"
+    " computes scales",
 )
 _CURVE: Final = (
     "it is no rising function, or computed on floats only",
