@@ -248,11 +248,15 @@ def compile_model(
     images = build_images(imported.module, imported.store, found.kernel_limits())
     source = Source(model, imported.metadata, tokenizer)
     figures = estimate_program(imported.module, images, found.kernel_limits(), target)
-    documents = report_files(_report(imported, figures, records, images, model), target)
+    documents = report_files(
+        _report(imported, figures, records, images, model),
+        target,
+        "vectors" if _takes_vectors(imported.module) else "tokens",
+    )
     plan = compose_bundle(
         imported.module, images, found.kernel_limits(), target, source, figures, documents, _dumps(records), kernel
     )
-    if "tokenizer.json" not in plan.files:
+    if "tokenizer.json" not in plan.files and not _takes_vectors(imported.module):
         named = imported.metadata.get("tritloom.tokenizer", "tokenizer.json")
         context.warnings.append(f"no {named} beside the model: the bundle takes token ids only (--tokenizer FILE)")
     if overlay is not None:
@@ -260,6 +264,11 @@ def compile_model(
     plan.write(output, force)
     warnings = [*context.warnings, *figures.warnings]
     return _result(output, imported, records, figures, plan, figures.memory.contiguous, warnings, start)
+
+
+def _takes_vectors(module: ModuleOp) -> bool:
+    """Whether a step is fed with vectors, not with tokens."""
+    return any(isinstance(op, tern.ModelOp) and op.vector_length is not None for op in module.ops)
 
 
 def _result(
