@@ -156,6 +156,18 @@ def test_the_test_bench_takes_the_rows_of_the_file(built: Built, tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_there_is_no_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One beside the model belongs to another model, or to the float one that it was made of."""
+    model = stateless().save(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    compile_model(model, "kv260", tmp_path / "build")
+    assert json.loads((tmp_path / "build" / "manifest.json").read_text())["program"]["tokenizer"] is None
+    command = ["compile", str(model), "-b", "kv260", "-o", str(tmp_path / "again")]
+    assert main([*command, "--tokenizer", str(tmp_path / "tokenizer.json")]) == 2
+    assert "a step that is fed with vectors has no tokenizer" in capsys.readouterr().err
+    assert main([*command, "--quantise-activations"]) == 0
+
+
 def test_the_commands(built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = built.rows(5)
     np.savez(tmp_path / "in.npz", x=rows)

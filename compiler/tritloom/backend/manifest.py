@@ -95,6 +95,11 @@ def max_batch(module: ModuleOp, limits: KernelLimits) -> int:
     return 1 if any(isinstance(op, serial) for op in engine.instruction_ops(module)) else limits.batch
 
 
+def takes_vectors(module: ModuleOp) -> bool:
+    """Whether a step is fed with vectors of floats, not with tokens."""
+    return any(isinstance(op, tern.ModelOp) and op.vector_length is not None for op in module.ops)
+
+
 def program_manifest(
     module: ModuleOp,
     images: Images,

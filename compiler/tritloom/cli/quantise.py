@@ -83,7 +83,7 @@ def quantised(model: Path, wish: Wish, output: Path, force: bool = False) -> Ite
 
     found = quantise(model, wish.method, wish.activations)
     write(found.model, output, force)
-    tokenizer = wish.tokenizer or tokenizer_of(model, found.imported.metadata)
+    tokenizer = wish.tokenizer or tokenizer_of(model, found.imported)
     try:
         cost = None if wish.calibration is None else measure(model, output, found, wish.calibration, tokenizer)
         yield Quantised(output, tokenizer, found.matrices, found.products, cost)

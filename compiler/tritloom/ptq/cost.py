@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..frontend import Imported
 from ..ir.interpreter import Fed
 from ..ir.tern import ModelOp, TableOp
 from ..runtime import TritloomRuntimeError
@@ -74,9 +74,11 @@ def _outputs(original: Path, quantised: Path, interface: Interface, fed: Fed) ->
     ]
 
 
-def tokenizer_of(model: Path, metadata: Mapping[str, str]) -> Path | None:
-    """The tokenizer that a model names, or tokenizer.json beside it."""
-    beside = model.parent / Path(metadata.get("tritloom.tokenizer", "tokenizer.json")).name
+def tokenizer_of(model: Path, imported: Imported) -> Path | None:
+    """The tokenizer that a model names, or tokenizer.json beside it; none where the model takes no tokens."""
+    if not any(isinstance(op, ModelOp) and op.token is not None for op in imported.module.ops):
+        return None
+    beside = model.parent / Path(imported.metadata.get("tritloom.tokenizer", "tokenizer.json")).name
     return beside if beside.is_file() else None
 
 
