@@ -15,7 +15,7 @@ from .analysis import Estimate
 from .analysis.net_estimate import NetEstimate, check_net_fits
 from .backend.bundle import Source, compose_bundle, estimate_program, listing
 from .backend.images import Images, build_images
-from .backend.manifest import kernel_manifest
+from .backend.manifest import kernel_manifest, takes_vectors
 from .backend.net_bundle import compose_net_bundle, input_port, net_estimate
 from .backend.net_outputs import output_texts
 from .backend.plan import BuildPlan, check_output
@@ -245,14 +245,18 @@ def compile_model(
     found = engine.kernel_of(imported.module)
     if found is None:
         raise TritloomError("the pipeline chose no kernel", "Report this with the model.")
+    vectors = takes_vectors(imported.module)
+    if vectors and tokenizer is not None:
+        raise InputError("a step that is fed with vectors has no tokenizer", "Leave --tokenizer out.")
     images = build_images(imported.module, imported.store, found.kernel_limits())
     source = Source(model, imported.metadata, tokenizer)
     figures = estimate_program(imported.module, images, found.kernel_limits(), target)
-    documents = report_files(_report(imported, figures, records, images, model), target)
+    report = _report(imported, figures, records, images, model)
+    documents = report_files(report, target, "vectors" if vectors else "tokens")
     plan = compose_bundle(
         imported.module, images, found.kernel_limits(), target, source, figures, documents, _dumps(records), kernel
     )
-    if "tokenizer.json" not in plan.files:
+    if "tokenizer.json" not in plan.files and not vectors:
         named = imported.metadata.get("tritloom.tokenizer", "tokenizer.json")
         context.warnings.append(f"no {named} beside the model: the bundle takes token ids only (--tokenizer FILE)")
     if overlay is not None:

@@ -151,6 +151,7 @@ class Session:
     """Stands for a loaded bundle."""
 
     tokenizer: object | None = object()
+    vector: int | None = None
     label = ""
 
     def __enter__(self) -> Session:

@@ -41,10 +41,11 @@ def static_product(net: Net, x: str, name: str, rows: int, cols: int) -> str:
     return net.add("Gemm", back, weight, vector(net, f"{name}.bias", rows, -0.3, 0.3), transB=1)
 
 
-def general_model() -> Net:
+def general_model(fed: str = "token") -> Net:
+    """The model, fed with a token or with a vector."""
     net = Net()
     table = np.random.default_rng(5).normal(0.3, 1.0, (VOCABULARY, WIDTH)).astype(np.float32)
-    x = net.token((1,), table)
+    x = net.token((1,), table) if fed == "token" else net.input("x", (1, WIDTH))
     inner = net.add("Gelu", dynamic_product(net, layer_norm(net, x, "norm1"), "up", INNER, WIDTH))
     x = net.add("Add", x, static_product(net, inner, "down", WIDTH, INNER))
     forget = net.add("Sigmoid", dynamic_product(net, layer_norm(net, x, "norm2"), "forget", WIDTH, WIDTH))

@@ -135,12 +135,12 @@ def test_a_table_that_is_not_finite(tmp_path: Path) -> None:
 
 
 def test_no_token(tmp_path: Path) -> None:
+    """A model of several vectors at once is taken for a feed-forward net."""
     net = Net()
-    net.output("y", net.bitlinear(net.input("x", (1, WIDTH))))
+    net.output("y", net.bitlinear(net.input("x", (2, WIDTH))), (2, WIDTH))
     error = refusal(net.save(tmp_path))
-    """A model of floats is taken for a feed-forward net."""
     assert "Abs: it computes a scale from each input: an integer net has static scales only" in error.message
-    assert "a language model's step takes an integer token input instead" in error.message
+    assert "quantise statically, with calibration data; or give the model one vector, [1, d]" in error.message
 
 
 def test_more_inputs_than_a_step_has(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     **{form: lambda build=build: build().model() for form, build in (STACKED | SEQUENCES).items()},
     "GRU": lambda: gru().model(),
     "general": lambda: general_model().model(),
+    "general, of a vector": lambda: general_model("vector").model(),
     "unoptimised": lambda: onnx.load_from_string(zipfile.ZipFile(EXPORTED).read("residue.dynamo20.onnx")),
 }
 

@@ -278,3 +278,13 @@ def test_half_tables_are_widened_exactly(kind: str) -> None:
     narrow = TABLE.astype(np.float16) if kind == "f16" else (TABLE.view(np.uint32) >> 16).astype(np.uint16)
     wide = narrow.astype(F32) if kind == "f16" else (TABLE.view(np.uint32) & 0xFFFF0000).view(F32)
     assert outputs(X + KEEP, "%x", table=narrow).outputs["x"].tobytes() == wide[[0, 2, 1]].tobytes()
+
+
+def test_subnormal_numbers_of_a_vector_are_zero() -> None:
+    text = module_text("%y = tern.relu %t : V16 -> V16", returned="tern.return %y, %s : V16, ST")
+    text = text.replace('token "ids" outputs []', 'vector "x" outputs ["y"]').replace("%t: i64", "%t: tensor<16xf32>")
+    row = np.zeros(16, F32)
+    row[:3] = F32(1e-40), np.finfo(F32).tiny, F32(2)
+    (found,) = Interpreter(parse_ir(text), WeightStore()).run([row]).outputs.values()
+    row[0] = 0
+    assert found.tobytes() == row.tobytes()

@@ -73,6 +73,8 @@ tern.weight "ww" {rows = 48 : i64, cols = 16 : i64, scale = 0.5 : f32, hash = "h
 EVERY_ENGINE_OP = module_text(
     E
     + """
+%fed = tern.embedding %t {table = @t} : V16
+%rx = engine.receive %fed {rows = 64 : i64, address = 32 : i64} : V16 -> EV16
 %c, %n = engine.quantize %x {gain = @g, first_gain = @g2, eps0 = 1.0 : f32, eps1 = 2.0 : f32, slot = 2 : i64}
   : EV16 -> EC16, EN
 %d, %m = engine.quantize %x norm %n {gain = @g2, first_gain = @g2, eps0 = 1.0 : f32, eps1 = 2.0 : f32}
@@ -105,7 +107,18 @@ EVERY_ENGINE_OP = module_text(
     " layout = #engine.packed<escape5, slice = 80, ports = [1 : i64, 1 : i64]>}",
     "tern.return %s2 : ST",
 )
-EVERY = {"tern": EVERY_TERN_OP, "net": net_text(), "engine": EVERY_ENGINE_OP, "flow": EVERY_FLOW_OP}
+FED_WITH_A_VECTOR = (
+    module_text("%y = tern.relu %t : V16 -> V16")
+    .replace('token "ids"', 'vector "x"')
+    .replace("%t: i64", "%t: tensor<16xf32>")
+)
+EVERY = {
+    "vector": FED_WITH_A_VECTOR,
+    "tern": EVERY_TERN_OP,
+    "net": net_text(),
+    "engine": EVERY_ENGINE_OP,
+    "flow": EVERY_FLOW_OP,
+}
 DIALECTS = {"tern": (Tern, ("tern", "net")), "engine": (Engine, ("engine",)), "flow": (Flow, ("flow",))}
 
 

@@ -86,6 +86,15 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
     "tern.model": [
         (model('tern.model "m" token "i" outputs [] {\n^bb0(%t: f32):\ntern.return\n}'),
          "tern.model: the first argument must be the token, an i64"),
+        (model('tern.model "m" outputs [] {\n^bb0(%t: i64):\ntern.return\n}'),
+         "tern.model: it is fed with a token or with a vector"),
+        (model('tern.model "m" token "i" vector "x" outputs [] {\n^bb0(%t: i64):\ntern.return\n}'),
+         "tern.model: it is fed with a token or with a vector"),
+        *((model(f'tern.model "m" vector "x" outputs [] {{\n^bb0(%t: {kind}):\ntern.return\n}}'),
+           "tern.model: the first argument must be the vector, a tensor of f32 of one dimension")
+          for kind in ("i64", "C16", "tensor<1x16xf32>")),
+        (model('tern.model "m" vector "x" outputs [] {\n^bb0(%t: V16, %v: V16):\ntern.return\n}'),
+         "tern.model: every argument after the vector must be a !tern.state"),
         (model('tern.model "m" token "i" outputs [] {\n^bb0(%t: i64, %v: V16):\ntern.return\n}'),
          "tern.model: every argument after the token must be a !tern.state"),
         (model('tern.model "m" token "i" outputs [] {\n^bb0(%t: i64, %a: ST, %b: ST):\ntern.return %a, %b : ST, ST\n}'),
@@ -242,6 +251,14 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
          "engine.embed: address 8 is not a multiple of 16"),
         (module_text("%x = engine.embed %t {table = @t, address = -16 : i64} : EV16"),
          "engine.embed: address -16 is not a multiple of 16"),
+    ],
+    "engine.receive": [
+        (module_text(X + "%y = engine.receive %x {rows = 64 : i64} : V16 -> EV32"),
+         "engine.receive: vector and result differ in length"),
+        (module_text(X + "%y = engine.receive %x {rows = 0 : i64} : V16 -> EV16"),
+         "engine.receive: rows must be positive"),
+        (module_text(X + "%y = engine.receive %x {rows = 64 : i64, address = 8 : i64} : V16 -> EV16"),
+         "engine.receive: address 8 is not a multiple of 16"),
     ],
     "engine.quantize": [
         (module_text(EQ.replace("gain = @g", "gain = @g, first_gain = @g2")),

@@ -186,3 +186,35 @@ def test_large_models_have_external_data(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "ternary.onnx.data").is_file()
     with pytest.raises(InputError, match="exists"):
         write(found.model, path, force=False)
+
+
+def float_gate(net: Net) -> Net:
+    """A float net of one vector, whose weights are not ternary."""
+    random = np.random.default_rng(4)
+    masters = [net.const(name, random.normal(size=(WIDTH, WIDTH)).astype(np.float32)) for name in ("up", "down")]
+    x = net.input("x", ("batch", WIDTH))
+    net.output("y", net.add("MatMul", net.add("Relu", net.add("MatMul", x, masters[0])), masters[1]), ("batch", WIDTH))
+    return net
+
+
+def test_cost_of_a_step_of_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = float_gate(Net()).save(tmp_path)
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(5).standard_normal((20, WIDTH), dtype=np.float32))
+    wish = ["--ternarise", "absmean", "--quantise-activations", "--calibration", str(tmp_path / "rows.npz")]
+    assert main(["inspect", str(path), *wish]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Cost, measured on 20 vectors of rows.npz: the largest output is the same at" in told
+    assert "bits per token" not in told
+    assert main(["inspect", str(path), *wish, "--json"]) == 0
+    cost = json.loads(capsys.readouterr().out)["quantised"]["cost"]
+    assert (cost["tokens"], cost["bits"]) == (20, None)
+    assert 0 < cost["rms"] < 1
+
+
+def test_data_that_are_no_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = float_gate(Net()).save(tmp_path)
+    np.savez(tmp_path / "tokens.npz", tokens=np.arange(9))
+    wish = ["--ternarise", "twn", "--quantise-activations", "--calibration", str(tmp_path / "tokens.npz")]
+    assert main(["inspect", str(path), *wish]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "has no array 'x', which is the model's input: it holds 'tokens'" in told

@@ -17,17 +17,18 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from runtime.conftest import bundle, emulation, shared_cache  # noqa: F401
+from runtime.fake_bundle import edit, fed_with_vectors
 from runtime.fake_net import write_net
 from support.classifiers import arg_max, samples, save
 from tritloom.api import compile_model
 from tritloom.report.notebook import notebook
-from tritloom.report.render import render_notebook
+from tritloom.report.render import Fed, render_notebook
 from tritloom.runtime.sensors import Sensor
 
 
-def rendered(language_model: bool) -> dict[str, Any]:
+def rendered(fed: Fed) -> dict[str, Any]:
     data, target = SimpleNamespace(model="fake", version="0"), SimpleNamespace(title="Some Board")
-    return dict(json.loads(render_notebook(cast(Any, data), cast(Any, target), language_model)))
+    return dict(json.loads(render_notebook(cast(Any, data), cast(Any, target), fed)))
 
 
 def execute(document: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +57,9 @@ def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("language_model", [True, False])
-def test_it_is_a_notebook(language_model: bool) -> None:
-    document = rendered(language_model)
+@pytest.mark.parametrize("fed", ["tokens", "vectors", "frames"])
+def test_it_is_a_notebook(fed: Fed) -> None:
+    document = rendered(fed)
     assert (document["nbformat"], document["nbformat_minor"]) == (4, 5)
     assert document["metadata"]["kernelspec"]["name"] == "python3"
     cells = document["cells"]
@@ -80,7 +81,7 @@ def test_it_runs_a_language_model(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    document = rendered(True)
+    document = rendered("tokens")
     with inside(bundle, monkeypatch):
         monkeypatch.setattr("tritloom.runtime.sensors.HWMON", bundle)
         names = execute(document)
@@ -95,6 +96,23 @@ def test_it_runs_a_language_model(
     assert len(names["rates"]) == 6
     assert "Latency (simulated on the emulated device): ms by step\n" in out
     assert "no power rails were found\n" in out
+
+
+def test_it_runs_a_step_of_vectors(
+    bundle: Path,  # noqa: F811
+    emulation: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit(bundle, fed_with_vectors)
+    with inside(bundle, monkeypatch):
+        monkeypatch.setattr("tritloom.runtime.sensors.HWMON", bundle)
+        names = execute(rendered("vectors"))
+    out = capsys.readouterr().out
+    assert "logits float32 (40, 64)\n" in out
+    assert "FAILED" not in out
+    assert (len(names["milliseconds"]), len(names["rates"])) == (40, 6)
+    assert "Throughput (simulated on the emulated device): vectors/s by vectors\n" in out
 
 
 def test_it_plots_where_matplotlib_is(
@@ -123,7 +141,7 @@ def test_it_plots_where_matplotlib_is(
     with inside(bundle, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib", package)
         monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
-        execute(rendered(True))
+        execute(rendered("tokens"))
     label = "simulated on the emulated device"
     assert shown == [f"Latency ({label})", f"Prompt ({label})", "Power"]
 
@@ -135,7 +153,7 @@ def test_it_runs_a_feed_forward_net(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with inside(write_net(tmp_path / "net"), monkeypatch):
-        names = execute(rendered(False))
+        names = execute(rendered("frames"))
     out = capsys.readouterr().out
     assert "fake-net on kv260, simulated on the emulated device\n" in out
     assert "scores float32 (16, 2, 3)\n" in out  # random frames; of a class for each of two places nothing is shown
@@ -218,7 +236,7 @@ def test_it_shows_the_images_where_matplotlib_is(
 
 def functions(session: Any) -> dict[str, Any]:
     """What the notebook defines to show samples."""
-    cell = next(cell for cell in rendered(False)["cells"] if "def picture(frame):" in "".join(cell["source"]))
+    cell = next(cell for cell in rendered("frames")["cells"] if "def picture(frame):" in "".join(cell["source"]))
     names: dict[str, Any] = {"np": np, "plt": None, "session": session}
     exec("".join(cell["source"]), names)
     return names

@@ -143,8 +143,18 @@ def test_readme_for_a_language_model() -> None:
     assert "\n\n\n" not in text
 
 
+def test_readme_for_a_step_of_vectors() -> None:
+    text = render_readme(_data(), load_target("kv260"), "vectors")
+    assert "A token is one position here: a vector of floats.\n" in text
+    assert "tritloom run . --inputs in.npz" in text
+    assert "session.run(None, {name: rows})" in text
+    assert "generate" not in text
+    assert "--prompt" not in text
+    assert "\n\n\n" not in text
+
+
 def test_readme_for_another_model() -> None:
-    text = render_readme(_data("pynq-z2"), load_target("pynq-z2"), language_model=False)
+    text = render_readme(_data("pynq-z2"), load_target("pynq-z2"), "frames")
     assert "tritloom run . --inputs in.npz" in text
     assert "generate" not in text
     assert "PYNQ 3.1 image for PYNQ-Z2" in text

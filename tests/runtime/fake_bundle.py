@@ -15,6 +15,8 @@ from tritloom.runtime.kernel_manifest import ENCODING, NUMERICS, canonical_hash,
 VOCAB = 64
 STATE_WORDS = 20
 WEIGHT = 3
+ROWS, LENGTH = 48, 3
+"""Rows of memory (those from 60 on misbehave in the fake kernel), and floats of a vector: a row is a whole beat."""
 _HERE = Path(__file__).parent
 _MAKEFILE = """\
 BUILD ?= build
@@ -183,6 +185,17 @@ def edit(root: Path, change: Callable[[dict[str, Any]], None], rehash: bool = Tr
             if isinstance(manifest.get(part), dict):
                 manifest[part]["hash"] = canonical_hash(manifest[part])
     path.write_text(json.dumps(manifest))
+
+
+def fed_with_vectors(manifest: dict[str, Any]) -> None:
+    """A change of the manifest (see `edit`): the model is fed with vectors."""
+    manifest["program"].update(
+        kind="vectors",
+        inputs=[{"name": "x", "dtype": "float32", "shape": [LENGTH]}],
+        embedding={"dtype": "f32", "rows": ROWS, "row_bytes": 16},
+        hidden=LENGTH,
+        tokenizer=None,
+    )
 
 
 class Reference:

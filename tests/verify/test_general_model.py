@@ -12,10 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontend"))
 from general_model import general_model
 
 
+@pytest.mark.parametrize("fed", ["token", "vector"])
 def test_it_compiles_and_verifies(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXXFLAGS", "-O1")
-    model = general_model().save(tmp_path)
+    model = general_model(fed).save(tmp_path)
     assert main(["compile", str(model), "-b", "pynq-z2", "-o", str(tmp_path / "build")]) == 0
     assert main(["verify", str(tmp_path / "build"), "--tokens", "64"]) == 0, capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "64 tokens of a random sequence" in told if fed == "token" else "64 vectors of random vectors" in told

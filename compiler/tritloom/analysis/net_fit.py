@@ -47,12 +47,12 @@ def boards_that_hold(used: Resources) -> str:
     if not names:
         return (
             "No board that tritloom knows holds it on chip: make its layers smaller. (Weights in DDR, the engine"
-            " mapping, would hold it; that takes language models only.)"
+            " mapping, would hold it; that takes decoding steps only.)"
         )
     more = f" or {names[1]}" if len(names) > 1 else ""
     return (
         f"No folding needs less. Compile for a board that holds it: {names[0]}{more}, or make its layers smaller."
-        " (Weights in DDR, the engine mapping, would hold it; that takes language models only.)"
+        " (Weights in DDR, the engine mapping, would hold it; that takes decoding steps only.)"
     )
 
 

@@ -20,7 +20,7 @@ from ..ir.text import op_text
 from ..targets import BOARD_FILE, Target, board_toml
 from .hls import HlsTarget, ListedInstruction, render_hls
 from .images import Images
-from .manifest import kernel_manifest, manifest, max_batch, program_manifest
+from .manifest import kernel_manifest, manifest, max_batch, program_manifest, takes_vectors
 from .plan import BuildPlan, is_hashed
 from .vivado import render_vivado
 
@@ -125,7 +125,7 @@ def compose_bundle(
         "name": source.model.stem,
         "source": {"sha256": digest},
         "contiguous_bytes": found.memory.contiguous,
-        "tokenizer": _tokenizer(source, plan),
+        "tokenizer": None if takes_vectors(module) else _tokenizer(source, plan),
         "estimate": {
             "cycles_per_token": round(found.cycles_per_token),
             "tokens_per_second": round(found.tokens_per_second, 3),

@@ -16,6 +16,7 @@ from ..ir.mlir import ModuleOp, Operation
 from ..ir.store import WeightStore
 
 _IO_BYTES = 16
+_GOLDEN_RATIO = 0x9E3779B1
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -82,12 +83,23 @@ def _gain_image(entries: list[engine.ProgramEntry], module: ModuleOp, store: Wei
     return b"".join(parts)
 
 
-def _embedding(module: ModuleOp, store: WeightStore) -> tuple[bytes, tern.TableOp, int]:
-    table = next(op for op in module.ops if isinstance(op, tern.TableOp))
-    values = np.ascontiguousarray(store.table(table.sym_name.data))
+def _embedding(module: ModuleOp, store: WeightStore) -> tuple[str, NDArray[np.uint8]]:
+    """Format and rows of the memory that a step's token picks a row of: the embedding table, or what vectors are fed
+    through."""
+    received = next((op for op in engine.instruction_ops(module) if isinstance(op, engine.ReceiveOp)), None)
+    if received is None:
+        table = next(op for op in module.ops if isinstance(op, tern.TableOp))
+        form, values = table.format.data, np.ascontiguousarray(store.table(table.sym_name.data))
+    else:
+        form, values = "f32", _example_rows(received.rows.value.data, engine.engine_length(received.result))
     rows = values.view(np.uint8).reshape(len(values), -1)
-    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % _IO_BYTES)))
-    return padded.tobytes(), table, padded.shape[1]
+    return form, np.pad(rows, ((0, 0), (0, -rows.shape[1] % _IO_BYTES)))
+
+
+def _example_rows(rows: int, length: int) -> NDArray[np.float32]:
+    """Vectors from -2 to 2 for the C simulation, the same everywhere; the runtime writes its own over them."""
+    numbers = np.arange(rows * length, dtype=np.uint32) * np.uint32(_GOLDEN_RATIO)
+    return (numbers.view(np.int32).astype(np.float32) * np.float32(2.0**-30)).reshape(rows, length)
 
 
 def _check_lengths(entries: list[engine.ProgramEntry], ports: list[bytes], gains: bytes, limits: KernelLimits) -> None:
@@ -113,16 +125,16 @@ def build_images(module: ModuleOp, store: WeightStore, limits: KernelLimits) -> 
     ports = _port_images(entries, module, store, limits)
     gains = _gain_image(entries, module, store, limits.lanes)
     _check_lengths(entries, ports, gains, limits)
-    embedding, table, row_bytes = _embedding(module, store)
+    form, embedding = _embedding(module, store)
     data = {f"port{index}": pad_page(image, ZERO_BYTE) for index, image in enumerate(ports)}
     data["gains"] = pad_page(gains, 0)
-    data["embedding"] = pad_page(embedding, 0)
+    data["embedding"] = pad_page(embedding.tobytes(), 0)
     data["program"] = pad_page(b"".join(entry.instruction.encode() for entry in entries), 0)
     return Images(
         data,
         port_beats=len(ports[0]) * 8 // limits.port_bits,
         gain_beats=len(gains) // _IO_BYTES,
-        embedding_format=table.format.data,
-        embedding_rows=table.rows.value.data,
-        embedding_row_bytes=row_bytes,
+        embedding_format=form,
+        embedding_rows=embedding.shape[0],
+        embedding_row_bytes=embedding.shape[1],
     )

@@ -95,6 +95,11 @@ def max_batch(module: ModuleOp, limits: KernelLimits) -> int:
     return 1 if any(isinstance(op, serial) for op in engine.instruction_ops(module)) else limits.batch
 
 
+def takes_vectors(module: ModuleOp) -> bool:
+    """Whether a step is fed with vectors of floats, not with tokens."""
+    return any(isinstance(op, tern.ModelOp) and op.vector_length is not None for op in module.ops)
+
+
 def program_manifest(
     module: ModuleOp,
     images: Images,
@@ -109,16 +114,18 @@ def program_manifest(
     vocabulary = weights[-1].rows.value.data
     states = _states(module, model)
     state_words = sum(-(-state["shape"][1] // 16) * 16 for state in states)
-    hidden = next(op for op in module.ops if isinstance(op, tern.TableOp)).cols.value.data
+    vector = model.vector_length
+    tables = (op.cols.value.data for op in module.ops if isinstance(op, tern.TableOp))
+    source = {"dtype": "int64", "shape": [1]} if vector is None else {"dtype": "float32", "shape": [vector]}
     return hashed(
         {
             "kernel": kernel_hash,
-            "kind": "lm",
+            "kind": "lm" if vector is None else "vectors",
             "vocab": vocabulary,
-            "hidden": hidden,
+            "hidden": next(tables) if vector is None else vector,
             "layers": len(states),
             "ternary_weights": sum(op.rows.value.data * op.cols.value.data for op in weights),
-            "inputs": [{"name": model.token.data, "dtype": "int64", "shape": [1]}],
+            "inputs": [{"name": model.source, **source}],
             "outputs": [{"name": name, "dtype": "float32", "shape": [1, vocabulary]} for name in model.output_names],
             "states": states,
             "state_words": state_words,

@@ -59,7 +59,8 @@ def deploy(
     note(f"connecting to {board}")
     with Remote(board, port, key, ssh_option or ()) as remote:
         outcome = _carry_out(Deployment(remote, shipment, target, python, password), shipment, self_test)
-    command = next_command(outcome.facts, outcome.place, board, port, prompt=shipment.bundle.net is None)
+    text = shipment.bundle.net is None and shipment.bundle.program.vector is None
+    command = next_command(outcome.facts, outcome.place, board, port, prompt=text)
     if as_json:
         emit_json(dataclasses.asdict(outcome) | {"next": command})
     else:

@@ -90,7 +90,9 @@ def tables(found: Survey) -> list[RenderableType]:
 def _interface(found: Survey) -> RenderableType:
     new = {state.input: f"state, new value in {_numberless(state.output)}" for state in found.states}
     outputs = {state.output for state in found.states}
-    values = [(value, new.get(value.name, "input")) for value in found.inputs]
+    values = [
+        (value, new.get(value.name, "vector" if value.name == found.vector else "input")) for value in found.inputs
+    ]
     values += [(value, "output") for value in found.outputs if value.name not in outputs]
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for value, what in values:
@@ -167,10 +169,11 @@ def summary(found: Survey) -> str:
     parts = found.bytes_per_token()
     detail = ", ".join(f"{megabytes(size)} {name}" for name, size in parts.items() if size)
     states = f"{len(found.states)} states of {grouped(sum(state.size for state in found.states))} floats. "
+    fed = "token" if found.vector is None else "vector"
     lines = [
         f"{grouped(found.ternary_weights)} ternary weights, {found.packed_bits:.2f} bits each in memory"
         f" ({found.entropy_bits:.2f} bits of information). {states if found.states else ''}".rstrip(),
-        f"{megabytes(sum(parts.values()))} read per token: {detail} (a board's ports may add padding).",
+        f"{megabytes(sum(parts.values()))} read per {fed}: {detail} (a board's ports may add padding).",
     ]
     if found.near_ties:
         lines.append(

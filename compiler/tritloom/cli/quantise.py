@@ -27,7 +27,9 @@ Activations = Annotated[
 ]
 Calibration = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Text, or .npz of tokens, to measure that cost on."),
+    typer.Option(
+        metavar="FILE", exists=True, dir_okay=False, help="Text, or .npz of tokens or vectors, to measure it on."
+    ),
 ]
 
 
@@ -81,7 +83,7 @@ def quantised(model: Path, wish: Wish, output: Path, force: bool = False) -> Ite
 
     found = quantise(model, wish.method, wish.activations)
     write(found.model, output, force)
-    tokenizer = wish.tokenizer or tokenizer_of(model, found.imported.metadata)
+    tokenizer = wish.tokenizer or tokenizer_of(model, found.imported)
     try:
         cost = None if wish.calibration is None else measure(model, output, found, wish.calibration, tokenizer)
         yield Quantised(output, tokenizer, found.matrices, found.products, cost)
@@ -105,6 +107,19 @@ def tables(found: Quantised) -> list[RenderableType]:
     )
 
 
+def _cost(cost: Cost) -> str:
+    if cost.bits is None:
+        return (
+            f"Cost, measured on {cost.tokens} vectors of {cost.data}: the largest output is the same at"
+            f" {cost.agreement:.1%}; outputs {cost.rms:.1%} rms off."
+        )
+    return (
+        f"Cost, measured on {cost.tokens} tokens of {cost.data}: {cost.original_bits:.3f} bits per token before,"
+        f" {cost.bits:.3f} after; the likeliest token is the same at {cost.agreement:.1%};"
+        f" logits {cost.rms:.1%} rms off."
+    )
+
+
 def sentences(found: Quantised) -> str:
     """What was done to activations, and what all of it costs."""
     lines = []
@@ -116,9 +131,5 @@ def sentences(found: Quantised) -> str:
     elif cost is None:
         lines.append("What this costs in accuracy is unknown: --calibration FILE measures it.")
     else:
-        lines.append(
-            f"Cost, measured on {cost.tokens} tokens of {cost.data}: {cost.original_bits:.3f} bits per token before,"
-            f" {cost.bits:.3f} after; the likeliest token is the same at {cost.agreement:.1%};"
-            f" logits {cost.rms:.1%} rms off."
-        )
+        lines.append(_cost(cost))
     return "\n".join(lines)

@@ -62,7 +62,8 @@ def generate(
     with working("loading the bundle"):
         session = open_session(bundle, device=where)
     with session:
-        start = prompt if session.tokenizer is not None else token_ids(prompt)
+        known = session.tokenizer is not None or session.vector is not None
+        start = prompt if known else token_ids(prompt)
         echo = _Echo(prompt)
         result = session.generate(
             start,
@@ -121,7 +122,8 @@ def run(
     device: DeviceOption = Device.auto,
     debug: Debug = False,
 ) -> None:
-    """Run a bundle on arrays; a language model takes input_ids of T tokens and returns logits."""
+    """Run a bundle on arrays; a language model takes input_ids of T tokens, another step its vectors [T, n], and both
+    return a row for each."""
     import numpy as np
 
     from tritloom.runtime import load

@@ -21,14 +21,16 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Text to feed, if not the model's own."),
     ] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Tokens to feed, 512 if not given.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tokens or vectors to feed, 512 if not given.")
+    ] = None,
     inputs: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.npz",
             exists=True,
             dir_okay=False,
-            help="Frames of a net by input name, if not held-out ones.",
+            help="Frames of a net, or a step's vectors, by input name.",
         ),
     ] = None,
     frames: Annotated[

@@ -54,9 +54,16 @@ class Emitter:
         ]
         states = {state.output for state in graph.states}
         self.outputs = [output for output in graph.model.graph.outputs if output not in states]
+        outputs = [output.name or "" for output in self.outputs]
         name = self._unique(graph.model.graph.name or "model")
-        self.model = ModelOp(name, graph.token.name or "", [output.name or "" for output in self.outputs], types)
-        self.token, *self._state_args = self.model.body.block.args
+        source = graph.source
+        if source is None:
+            raise ValueError("the states have not been paired")
+        vector = graph.width(source) if source.dtype == ir.DataType.FLOAT else None
+        self.model = ModelOp(name, source.name or "", outputs, types, vector)
+        self.source, *self._state_args = self.model.body.block.args
+        if vector is not None:
+            self.source.name_hint = identifier(source.name or "") or None
         self._next: dict[State, SSAValue] = {}
 
     # Operations

@@ -24,14 +24,14 @@ class State:
 
 @dataclass
 class Graph:
-    """One decoding step.
+    """One decoding step, fed with `source`: a token, or a vector of floats, which is None until the states are known.
 
     Values are compared after `resolve`: nodes that only rename or reshape a vector are looked through. A vector is a
     value whose dimensions are 1 but for the last; `width` is that last one, and 1 for a scalar.
     """
 
     model: ir.Model
-    token: ir.Value
+    source: ir.Value | None
     states: tuple[State, ...] = ()
     constants: dict[ir.Value, Constant] = field(default_factory=dict)
     residues: dict[ir.Value, ir.Value] = field(default_factory=dict)

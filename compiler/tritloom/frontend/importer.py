@@ -25,7 +25,8 @@ from .problems import NotImported, unsupported
 from .reader import infer_shapes, read_model
 from .recognise import Cover, check, in_order, recognise, roots
 from .residues import find_residues
-from .states import check_positions, find_token, forget_shapes, is_step, pair_states, pin_dimensions
+from .source import check_positions, find_token, forget_shapes, is_step, pin_dimensions
+from .states import pair_states
 from .steps import is_loop, to_step
 
 _TOKEN_KEYS: Final = ("tritloom.bos_token_id", "tritloom.eos_token_id")
@@ -66,13 +67,13 @@ def import_onnx(path: Path) -> Imported:
     return import_model(read_model(path))
 
 
-def import_model(model: ir.Model) -> Imported:
-    """The same of a model that has been read; it is changed.
+def import_model(model: ir.Model, as_step: bool = False) -> Imported:
+    """The same of a model that has been read; it is changed. `as_step` takes it for a step, whatever it looks like.
 
     Raises:
         InputError: it is neither a decoding step nor a feed-forward net that can be imported.
     """
-    return _import_step(model) if is_step(model) else _import_net(model)
+    return _import_step(model) if as_step or is_step(model) else _import_net(model)
 
 
 def _import_net(model: ir.Model) -> Imported:
@@ -93,7 +94,7 @@ def _import_step(model: ir.Model) -> Imported:
     nodes = len(graph.model.graph)
     start = time.perf_counter()
     graph, left = _fold(graph)
-    graph.states = pair_states(graph, metadata)
+    pair_states(graph, metadata)
     fold_time = time.perf_counter()
     with Facts() as facts:
         cover = recognise(graph, facts)

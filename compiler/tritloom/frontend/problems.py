@@ -34,7 +34,7 @@ _NO_FUNCTION = (
 )
 _ATTENTION = ("attention is not supported", "use a recurrent token mixer (MLGRU) with explicit state")
 _FEED_FORWARD = (
-    "it belongs to a feed-forward integer net, and only decoding steps of language models are compiled",
+    "it belongs to a feed-forward integer net, and this model is a decoding step",
     "use MatMulInteger, or MatMul of absmax codes and trits, and rescale behind it",
 )
 _QUANTISER = (

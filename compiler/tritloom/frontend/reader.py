@@ -15,7 +15,7 @@ from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 from ..errors import InputError
 from .contrib import MICROSOFT, UNCHECKED, needs_types
 from .external import DataFiles, check_entries
-from .states import check_positions
+from .source import check_positions
 
 _NOT_ONNX_HINT = "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
 _TRUNCATED_HINT = "the download or copy was cut off, or Git LFS left a pointer: fetch the file again"

@@ -1,4 +1,4 @@
-"""`recognise-ternary`: cover the graph with patterns, from the outputs towards the token.
+"""`recognise-ternary`: cover the graph with patterns, from the outputs towards the token or vector.
 
 A pattern says what computes a value and from which other values; only those are looked at next. What lies inside a
 pattern is never visited, so nodes that several patterns share (one norm under three gains) need no special care,
@@ -109,8 +109,8 @@ def roots(graph: Graph) -> list[ir.Value]:
 
 
 def _computed_at_run_time(graph: Graph) -> set[ir.Value]:
-    """Results of nodes that depend on the token or on a state."""
-    inputs = {graph.token, *(state.input for state in graph.states)}
+    """Results of nodes that depend on what the step is fed with, or on a state."""
+    inputs = {graph.source, *(state.input for state in graph.states)}
     found: set[ir.Value] = set()
     for node in graph.model.graph:
         if any(operand in found or operand in inputs for operand in node.inputs):

@@ -14,8 +14,8 @@ import onnx_ir as ir
 from .contrib import WRITTEN_OUT, lower_contrib, unique_names
 from .gru import expose_gru_states
 from .loops import inline_loops, is_loop
+from .source import find_token, is_step
 from .stacked import unstack
-from .states import find_token, is_step
 from .unrolled import positions_axis, roll_up
 
 _TOKENS: Final = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.INT16, onnx.TensorProto.UINT8)
@@ -24,16 +24,16 @@ __all__ = ["is_loop", "step_of", "to_step"]
 
 
 def to_step(model: ir.Model) -> bool:
-    """Take sequences of a fixed length, loops over positions, stacked states and composed operators apart, in place;
-    whether anything changed.
+    """Take sequences of a fixed length, loops over positions, stacked states and composed operators of a step apart, in
+    place; whether anything changed.
 
     Raises:
         InputError: the positions of a sequence are not the same step.
     """
     written = any(node.op_type in WRITTEN_OUT for node in model.graph)
     lower_contrib(model, WRITTEN_OUT)
-    changed = is_step(model) and _roll_up(model)
-    changed |= is_step(model) and expose_gru_states(model)
+    changed = _roll_up(model)
+    changed |= expose_gru_states(model)
     changed |= inline_loops(model)
     changed |= unstack(model)
     return changed or written
@@ -41,7 +41,8 @@ def to_step(model: ir.Model) -> bool:
 
 def _roll_up(model: ir.Model) -> bool:
     token = find_token(model)
-    if (axis := positions_axis(token)) is None:
+    axis = positions_axis(token) if token is not None else None
+    if token is None or axis is None:
         return False
     roll_up(model, token, axis)
     return True
@@ -52,7 +53,7 @@ def step_of(proto: onnx.ModelProto) -> onnx.ModelProto:
     if not _may_change(proto.graph):
         return proto
     model = ir.from_proto(proto)
-    if not to_step(model):
+    if not is_step(model) or not to_step(model):
         return proto
     unique_names(model)
     return ir.to_proto(model)

@@ -21,7 +21,7 @@ from .graph import Graph
 from .positions import BEFORE, Along, Positions, locate
 from .problems import NotImported, Refusal, node_label
 from .reader import infer_shapes
-from .states import forget_shapes
+from .source import forget_shapes
 from .surgery import add_output, is_output, moved_axis, stored, take_over, unused_name
 
 _PARTS: Final = frozenset({"SequenceAt", "CastLike"})

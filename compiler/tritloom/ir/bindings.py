@@ -33,7 +33,7 @@ def bound_tensor(value: SSAValue) -> str | None:
             return value.type.input.data
         model = value.block.parent_op()
         if isinstance(model, ModelOp):
-            return model.token.data
+            return model.source
     return None
 
 

@@ -146,6 +146,11 @@ def flush(h: F32) -> F32:
     return np.where(np.abs(h) < _STATE_FLOOR, np.float32(0.0), h)
 
 
+def without_subnormals(x: F32) -> F32:
+    """A vector that is fed: +0 where it is subnormal, since a board's arithmetic would take it for 0."""
+    return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.float32(0.0), x)
+
+
 def quantize(u: F32) -> tuple[I8, F32]:
     """Absmax codes of u and A = max|u| (0 for a zero vector): ``codes = round(u * 127/A)``."""
     largest = absmax(u)

@@ -22,6 +22,7 @@ from .rewriting import model_of, splat_vector
 from .stages import need_tern
 
 _KINDS = engine.EpilogueKind
+_MOST_ROWS, _FEWEST_ROWS, _ROW_BYTES = 2048, 64, 1 << 20
 
 
 @dataclass
@@ -81,6 +82,22 @@ def _embedding(mapping: Mapping, op: tern.EmbeddingOp) -> None:
     new = engine.EmbedOp(mapping.get(op.token), op.table, tern.length_of(op.result))
     mapping.emit(new, op)
     mapping.result(op.result, new.result)
+
+
+def rows_fed(length: int) -> int:
+    """Rows in the memory that vectors of a length are fed through: what a start takes at most, 2048, or what fits into
+    a MiB, but no fewer than 64."""
+    return min(_MOST_ROWS, max(_FEWEST_ROWS, _ROW_BYTES // (4 * length)))
+
+
+def _receive(mapping: Mapping) -> None:
+    """The vector that the step is fed with, first of all."""
+    if mapping.model.vector_length is None:
+        return
+    vector = mapping.model.body.block.args[0]
+    new = engine.ReceiveOp(vector, rows_fed(mapping.model.vector_length))
+    mapping.emit(new)
+    mapping.result(vector, new.result)
 
 
 def _norm_quantize(mapping: Mapping, op: tern.NormQuantizeOp) -> None:
@@ -339,6 +356,7 @@ class ChooseMapping(ModulePass):
         model = model_of(op)
         mapping = Mapping(model)
         _check_states(mapping)
+        _receive(mapping)
         _translate(mapping)
         if mapping.refused:
             raise InputError(

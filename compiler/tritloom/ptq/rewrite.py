@@ -25,7 +25,7 @@ from ..frontend.contrib import STANDARD, lower_contrib, unique_names
 from ..frontend.not_ternary import NotTernary
 from ..frontend.problems import NotImported
 from ..frontend.reader import read_model
-from ..frontend.states import is_step
+from ..frontend.source import is_step, takes_a_vector
 from ..frontend.steps import to_step
 from .ternary import METHODS, Grid, distance
 
@@ -66,21 +66,27 @@ class _Edits:
 
 def quantise(path: Path, method: str | None, activations: bool) -> Rewritten:
     """Quantise what keeps a model from being imported: weights by `method` (a key of METHODS), and with `activations`
-    the inputs of products.
+    the inputs of products. A net of one vector whose activations are float becomes a step thereby.
 
     Raises:
         InputError: something else keeps it from being imported.
     """
     edits = _Edits()
+    as_step: NotImported | None = None
     while True:
         model = read_model(path)
         matrices = _apply(model, edits, method)
         try:
-            imported = import_model(model)
+            imported = import_model(model, as_step is not None)
         except NotImported as error:
-            if not _more(edits, error, method is not None, activations):
-                raise
-            continue
+            if _more(edits, error, method is not None, activations):
+                continue
+            if as_step is None and activations and not is_step(model) and takes_a_vector(model):
+                as_step = error  # no net, but with absmax quantisers a step
+                continue
+            raise
+        if as_step is not None and not edits.products:
+            raise as_step
         model = read_model(path)
         _apply(model, edits, method)
         return Rewritten(model, matrices, list(edits.products), imported)

@@ -96,5 +96,5 @@ def net_report_files(data: NetReportData, target: Target) -> dict[str, str]:
         "report/report.json": json.dumps(content, indent=1) + "\n",
         "report/index.html": render_page(content),
         "README.md": readme.render(**values, target=target),
-        "notebook.ipynb": render_notebook(data, target, language_model=False),
+        "notebook.ipynb": render_notebook(data, target, fed="frames"),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -14,6 +14,9 @@ from ..targets import Target
 from .data import ReportData
 from .notebook import notebook
 from .tables import RESOURCE_NAMES, estimate_tables, number, pass_rows, rate, ratio, size
+
+Fed = Literal["tokens", "vectors", "frames"]
+"""What a bundle is fed with: it says how it is used."""
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -87,10 +90,10 @@ def render_page(content: Mapping[str, Any]) -> str:
     return environment(html=True).get_template(template).render(values)
 
 
-def render_readme(data: ReportData, target: Target, language_model: bool = True) -> str:
+def render_readme(data: ReportData, target: Target, fed: Fed = "tokens") -> str:
     """The bundle's README.md: what to do next, for this board and this model."""
     return environment(html=False).get_template("README.md.j2").render(
-        data=data, estimate=data.estimate, target=target, language_model=language_model
+        data=data, estimate=data.estimate, target=target, fed=fed
     )  # fmt: skip
 
 
@@ -104,19 +107,19 @@ class Titled(Protocol):
     def version(self) -> str: ...
 
 
-def render_notebook(data: Titled, target: Target, language_model: bool = True) -> str:
-    """The bundle's notebook.ipynb: load, run or generate, plot latency, throughput and power."""
+def render_notebook(data: Titled, target: Target, fed: Fed = "tokens") -> str:
+    """The bundle's notebook.ipynb: load, generate or run, plot latency, throughput and power."""
     script = environment(html=False).get_template("notebook.py.j2").render(
-        data=data, target=target, language_model=language_model
+        data=data, target=target, fed=fed
     )  # fmt: skip
     return notebook(script)
 
 
-def report_files(data: ReportData, target: Target, language_model: bool = True) -> dict[str, str]:
+def report_files(data: ReportData, target: Target, fed: Fed = "tokens") -> dict[str, str]:
     """Every file that this package adds to a bundle, by path inside the bundle."""
     return {
         "report/report.json": json.dumps(report_json(data), indent=1) + "\n",
         "report/index.html": render_report(data),
-        "README.md": render_readme(data, target, language_model),
-        "notebook.ipynb": render_notebook(data, target, language_model),
+        "README.md": render_readme(data, target, fed),
+        "notebook.ipynb": render_notebook(data, target, fed),
     }

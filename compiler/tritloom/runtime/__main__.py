@@ -119,6 +119,13 @@ def _describe(bundle: Bundle) -> dict[str, str]:
 
 
 def _describe_text(program: Program) -> dict[str, str]:
+    if program.vector is not None:
+        return {
+            "model": f"{program.name} (step, states: {len(program.states)})",
+            "input": f"{program.inputs[0].name}, float32 ['positions', {program.vector}]",
+            "output": f"{program.outputs[0].name}, float32 ['positions', {program.vocab}]",
+            "images": f"{sum(image.bytes for image in program.images):,} bytes",
+        }
     return {
         "model": f"{program.name} (lm, vocabulary {program.vocab})",
         "tokenizer": program.tokenizer.file if program.tokenizer else "none",
@@ -161,7 +168,7 @@ def _self_test(session: Session | NetSession, as_json: bool) -> int:
 
 def _generate(session: Session, options: argparse.Namespace) -> None:
     prompt: str | list[int] = options.prompt
-    if session.tokenizer is None:
+    if session.tokenizer is None and session.vector is None:
         prompt = _token_ids(options.prompt)
     result = session.generate(
         prompt,

@@ -40,7 +40,7 @@ class _Runs(Protocol):
 class _Generates(_Runs, Protocol):
     """A session of a language model."""
 
-    def prefill(self, tokens: Iterable[int] | Array, all_logits: bool = False) -> npt.NDArray[np.float32]: ...
+    def prefill(self, tokens: Iterable[Any] | Array, all_logits: bool = False) -> npt.NDArray[np.float32]: ...
 
     def generate(self, prompt: str | Iterable[int], max_new_tokens: int = 64, **options: Any) -> Generation: ...
 
@@ -61,7 +61,7 @@ class AsyncCalls(AsyncRun):
     """Likewise for what only language models do."""
 
     async def prefill_async(
-        self: _Generates, tokens: Iterable[int] | Array, all_logits: bool = False
+        self: _Generates, tokens: Iterable[Any] | Array, all_logits: bool = False
     ) -> npt.NDArray[np.float32]:
         """See `Session.prefill`."""
         return await _in_thread(self._turns(), lambda: self.prefill(tokens, all_logits))

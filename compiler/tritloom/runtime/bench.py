@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .bundle import Bundle
 from .errors import InputError
@@ -58,7 +59,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Times of a language model.
+    """Times of a step: a language model, or one that is fed with vectors, which generates nothing.
 
     Latencies are of single steps, in seconds, at the 50th, 90th and 99th percentile and the largest.
     `estimated_tokens_per_second` is the compiler's figure for the board. `cycles_per_token` is the kernel's
@@ -70,10 +71,12 @@ class Benchmark:
     latency: dict[str, float]
     tokens: int
     tokens_per_second: float
+    """Of generation; of vectors in one prompt where these are fed."""
     prompt_tokens: int
     prompt_tokens_per_second: float
     cycles_per_token: float
     estimated_tokens_per_second: float
+    unit: str = "token"
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -81,15 +84,21 @@ class Benchmark:
 
     def text(self) -> str:
         """A line a figure."""
-        figures = [
-            ("step latency", f"{_milliseconds(self.latency)} ({self.steps} steps)"),
-            ("generation", f"{self.tokens_per_second:.1f} tokens/s ({self.tokens} tokens, one start)"),
-            ("prompt", f"{self.prompt_tokens_per_second:.1f} tokens/s ({self.prompt_tokens} tokens)"),
-            ("estimated", f"{self.estimated_tokens_per_second:.1f} tokens/s of generation on the board"),
-        ]
+        figures = [("step latency", f"{_milliseconds(self.latency)} ({self.steps} steps)")]
+        if self.unit == "token":
+            figures += [
+                ("generation", f"{self.tokens_per_second:.1f} tokens/s ({self.tokens} tokens, one start)"),
+                ("prompt", f"{self.prompt_tokens_per_second:.1f} tokens/s ({self.prompt_tokens} tokens)"),
+                ("estimated", f"{self.estimated_tokens_per_second:.1f} tokens/s of generation on the board"),
+            ]
+        else:
+            figures += [
+                ("throughput", f"{self.tokens_per_second:.1f} vectors/s ({self.tokens} vectors at once)"),
+                ("estimated", f"{self.estimated_tokens_per_second:.1f} vectors/s one by one on the board"),
+            ]
         if self.cycles_per_token:
-            figures.append(("cycles", f"{self.cycles_per_token:,.0f} a token, by the kernel's counter"))
-        return self.conditions.lines("token", figures)
+            figures.append(("cycles", f"{self.cycles_per_token:,.0f} a {self.unit}, by the kernel's counter"))
+        return self.conditions.lines(self.unit, figures)
 
 
 @dataclass(frozen=True)
@@ -121,11 +130,11 @@ class NetBenchmark:
 
 
 def bench(session: Session, tokens: int = 64, prompt: int = 64, steps: int = 50) -> Benchmark:
-    """Time a language model; its state is reset.
+    """Time a step; its state is reset.
 
     Args:
         session: the model.
-        tokens: how many to generate in one start, 1 to 2048.
+        tokens: how many to generate in one start, 1 to 2048; or how many vectors to feed at once.
         prompt: how many to feed at once.
         steps: single steps, for the latency.
 
@@ -134,16 +143,17 @@ def bench(session: Session, tokens: int = 64, prompt: int = 64, steps: int = 50)
         DeviceError: the kernel failed or timed out.
     """
     _check_counts(TOKENS, tokens=tokens, prompt=prompt, steps=steps)
-    fed = [index % min(32, session.vocab) for index in range(max(prompt, steps))]  # which ones makes no difference
+    fed = example_positions(session, max(prompt, steps, tokens))
     session.reset()
-    for token in fed[:_WARM_UP]:
-        session.step(token)
-    latencies = [_seconds(session.step, token) for token in fed[:steps]]
+    for one in fed[:_WARM_UP]:
+        session.step(one)
+    latencies = [_seconds(session.step, one) for one in fed[:steps]]
     session.reset()
     prompt_seconds = _seconds(session.prefill, fed[:prompt])
     session.reset()
-    seconds, conditions = _metered(session, tokens, lambda: session.greedy(fed[:1], tokens))
+    seconds, conditions = _metered(session, tokens, lambda: _many(session, fed, tokens))
     counters, cycles = session.last_counters, session.bundle.program.cycles_per_token
+    counted = tokens if session.vector is None else (tokens - 1) % session.positions + 1
     session.reset()
     return Benchmark(
         conditions=conditions,
@@ -153,9 +163,22 @@ def bench(session: Session, tokens: int = 64, prompt: int = 64, steps: int = 50)
         tokens_per_second=tokens / seconds,
         prompt_tokens=prompt,
         prompt_tokens_per_second=prompt / prompt_seconds,
-        cycles_per_token=counters.cycles / tokens if counters is not None else 0.0,
+        cycles_per_token=counters.cycles / counted if counters is not None else 0.0,
         estimated_tokens_per_second=_rate(session, cycles),
+        unit="token" if session.vector is None else "vector",
     )
+
+
+def example_positions(session: Session, count: int) -> list[int] | npt.NDArray[np.float32]:
+    """Tokens or vectors for a step, the same each time: which ones makes no difference to the time."""
+    if session.vector is not None:
+        return np.random.default_rng(0).standard_normal((count, session.vector), dtype=np.float32)
+    return [index % min(32, session.vocab) for index in range(count)]
+
+
+def _many(session: Session, fed: list[int] | npt.NDArray[np.float32], count: int) -> object:
+    """Generate tokens in one start, or feed vectors in as few as take them."""
+    return session.prefill(fed[:count]) if session.vector is not None else session.greedy(fed[:1], count)
 
 
 def bench_net(session: NetSession, frames: int = FRAMES, runs: int = 50) -> NetBenchmark:

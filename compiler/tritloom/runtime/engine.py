@@ -1,4 +1,4 @@
-"""One start of the kernel: tokens and state in, tokens, logits and state out, and what to do when it fails."""
+"""One start of the kernel: tokens or vectors and state in, tokens, logits, state out; and what to do when it fails."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from .memory_map import CONTROL_BYTES, MemoryMap, Progress
 
 GREEDY, LOGITS_LAST, LOGITS_ALL, STOP_TOKEN = 1, 2, 4, 8
 """Bits of the kernel's mode (docs/kernel.md)."""
+
+Fed = npt.NDArray[np.uint32] | npt.NDArray[np.float32]
+"""Tokens [T], or vectors [T, n]."""
 
 _GRACE_SECONDS = 2.0
 _EMULATED_PASS_SECONDS = 20.0
@@ -62,8 +65,9 @@ class Engine:
         self._state = np.array(words, np.float32).reshape(self._program.state_words)
         self._state_changed = True
 
-    def start(self, tokens: npt.NDArray[np.uint32], mode: int, generate: int = 0, stop: int | None = None) -> Counters:
-        """Run the kernel once over `tokens`, uint32 [1 .. TOKENS]; `generate` more with GREEDY.
+    def start(self, fed: Fed, mode: int, generate: int = 0, stop: int | None = None) -> Counters:
+        """Run the kernel once over tokens, or over vectors where these feed the program, as many as
+        `memory.positions` at most; `generate` more tokens with GREEDY.
 
         Raises:
             KernelTimeout: it did not finish; it was stopped, or its overlay loaded again.
@@ -77,9 +81,9 @@ class Engine:
             if self.cancelled is not None and self.cancelled.is_set():
                 raise Cancelled
             self.kernel.check_loaded()
-            scalars = self._prepare(tokens, mode, generate, stop)
+            scalars = self._prepare(fed, mode, generate, stop)
             try:
-                counters = self._run(scalars, self._time_limit(len(tokens), generate))
+                counters = self._run(scalars, self._time_limit(len(fed), generate))
             except KernelError:
                 self._state_changed = True  # the device's copy may have advanced
                 raise
@@ -109,8 +113,14 @@ class Engine:
             self._closed = True
             self.memory.free()
 
-    def _prepare(self, tokens: npt.NDArray[np.uint32], mode: int, generate: int, stop: int | None) -> dict[str, int]:
+    def _prepare(self, fed: Fed, mode: int, generate: int, stop: int | None) -> dict[str, int]:
         program = self._program
+        tokens = fed
+        if program.vector is not None:  # the rows of this start, and their numbers
+            rows = np.zeros((len(fed), program.embedding.row_bytes // 4), np.float32)
+            rows[:, : program.vector] = fed
+            self.memory["embedding"].fill(rows)
+            tokens = np.arange(len(fed), dtype=np.uint32)
         self.memory["ctl"].fill(np.zeros(CONTROL_BYTES, np.uint8))
         self.memory["tokens"].fill(np.asarray(tokens, np.uint32))
         if self._state_changed and self._state.size:
@@ -118,7 +128,7 @@ class Engine:
             self._state_changed = False
         return {
             "mode": mode | (STOP_TOKEN if stop is not None else 0),
-            "T": len(tokens),
+            "T": len(fed),
             "B": program.max_batch,
             "N": generate,
             "stop_token": stop or 0,

@@ -62,8 +62,16 @@ class TokenizerFile:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """The rows that tokens are the numbers of: the embedding table, or what vectors are fed through."""
+
+    rows: int
+    row_bytes: int
+
+
+@dataclass(frozen=True)
 class Program:
-    """A model compiled for one kernel."""
+    """A step compiled for one kernel: a language model (kind lm), or one that is fed with vectors of floats."""
 
     hash: str
     kernel: str
@@ -79,11 +87,17 @@ class Program:
     gain_beats: int
     logits_stride: int
     images: tuple[Image, ...]
+    embedding: Embedding
     max_batch: int
     contiguous_bytes: int
     tokenizer: TokenizerFile | None
     cycles_per_token: float
     """Estimated."""
+
+    @property
+    def vector(self) -> int | None:
+        """Floats of the vector that feeds the step; None where a token does."""
+        return math.prod(self.inputs[0].shape) if self.kind == "vectors" else None
 
     def image(self, name: str) -> Image:
         """The image of that name; `Manifest.parse` has checked that every argument has one."""
@@ -173,7 +187,7 @@ def _program(part: Fields, kernel: Kernel, limits: Limits) -> Program:
     program = Program(
         hash=stated,
         kernel=part.sha256("kernel"),
-        kind=part.choice("kind", ("lm",)),
+        kind=part.choice("kind", ("lm", "vectors")),
         name=part.text("name"),
         vocab=part.integer("vocab", low=1, high=2**31),
         inputs=_tensors(part, "inputs"),
@@ -185,17 +199,22 @@ def _program(part: Fields, kernel: Kernel, limits: Limits) -> Program:
         gain_beats=part.integer("gain_beats", high=2**32 - 1),
         logits_stride=part.integer("logits_stride", low=4, high=2**31),
         images=_images(part),
+        embedding=_embedding(part.fields("embedding")),
         max_batch=part.integer("max_batch", low=1, high=limits.batch),
         contiguous_bytes=part.integer("contiguous_bytes"),
         tokenizer=_tokenizer(part.optional_fields("tokenizer")),
         cycles_per_token=_cycles(part.optional_fields("estimate")),
     )
-    _check_program(program, kernel, limits, part.fields("embedding"))
+    _check_program(program, kernel, limits)
     return program
 
 
 def _tensors(part: Fields, key: str) -> tuple[Tensor, ...]:
     return tuple(Tensor(item.text("name"), item.text("dtype"), item.shape("shape")) for item in part.items(key))
+
+
+def _embedding(part: Fields) -> Embedding:
+    return Embedding(part.integer("rows", low=1, high=2**31), part.integer("row_bytes", low=16, high=2**24))
 
 
 def _images(part: Fields) -> tuple[Image, ...]:
@@ -216,14 +235,13 @@ def _cycles(part: Fields | None) -> float:
     return 0.0 if part is None else max(0.0, part.number("cycles_per_token"))
 
 
-def _check_program(program: Program, kernel: Kernel, limits: Limits, embedding: Fields) -> None:
+def _check_program(program: Program, kernel: Kernel, limits: Limits) -> None:
     if program.kernel != kernel.hash:
         raise BundleError(
             f"the program was compiled for kernel {program.kernel[:12]}, the bundle's kernel is {kernel.hash[:12]}",
             "compile the model for this kernel: `tritloom compile --overlay DIR`",
         )
-    rows = embedding.integer("rows", low=1, high=2**31)
-    row_bytes = embedding.integer("row_bytes", low=16, high=2**24)
+    rows, row_bytes = program.embedding.rows, program.embedding.row_bytes
     needed = {
         "gains": program.gain_beats * 16,
         "embedding": rows * row_bytes,
@@ -242,8 +260,10 @@ def _check_program(program: Program, kernel: Kernel, limits: Limits, embedding: 
             raise BundleError(f"manifest.json: state `{state.input}` lies outside the state", _RECOMPILE)
     if program.logits_stride < program.vocab or program.logits_stride % 4 or row_bytes % 16:
         raise BundleError("manifest.json: logits_stride or row_bytes is impossible", _RECOMPILE)
-    if len(program.inputs) != 1 or len(program.outputs) != 1 or rows < program.vocab:
-        raise BundleError(
-            "manifest.json: a language model has one input, one output and a row of the embedding for each token",
-            _RECOMPILE,
-        )
+    if len(program.inputs) != 1 or len(program.outputs) != 1:
+        raise BundleError("manifest.json: a step has one input and one output", _RECOMPILE)
+    if program.kind == "lm" and rows < program.vocab:
+        raise BundleError("manifest.json: a language model has a row of the embedding for each token", _RECOMPILE)
+    source = program.inputs[0]
+    if program.kind == "vectors" and (source.dtype != "float32" or row_bytes != -(-math.prod(source.shape) // 4) * 16):
+        raise BundleError("manifest.json: a row holds the vector of floats that is the input", _RECOMPILE)

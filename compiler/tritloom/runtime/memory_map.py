@@ -24,7 +24,8 @@ Progress = Callable[[str, int, int], None]
 
 
 class MemoryMap:
-    """Every buffer by the name of its kernel argument; `logits_rows` positions of logits fit.
+    """Every buffer by the name of its kernel argument; `logits_rows` positions of logits fit, and a start takes
+    `positions`: tokens, or as many vectors as there are rows.
 
     The images are read back from the device and compared.
 
@@ -36,7 +37,8 @@ class MemoryMap:
         program, batch = bundle.program, bundle.program.max_batch
         row = program.logits_stride * 4
         rows = max(1, min(_LOGITS_ROWS, _LOGITS_BYTES // row) // batch) * batch
-        self.logits_rows = rows
+        self.positions = TOKENS if program.vector is None else min(TOKENS, program.embedding.rows)
+        self.logits_rows = min(rows, self.positions)
         images = {image.name: bundle.image(image) for image in program.images}
         sizes = {name: data.size for name, data in images.items()} | {
             "state": max(16, -(-program.state_words // 4) * 16),

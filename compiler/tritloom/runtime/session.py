@@ -1,4 +1,4 @@
-"""A session: a compiled model on a device, in the shape of onnxruntime's, with steps and state for language models."""
+"""A session: a compiled step on a device, in the shape of onnxruntime's, with state; language models generate."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .accelerator import Accelerator, Wait
 from .asynchronous import AsyncCalls, Turns
 from .bundle import Bundle
 from .driver import Counters
-from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine
+from .engine import GREEDY, LOGITS_ALL, LOGITS_LAST, Engine, Fed
 from .errors import DeviceError, InputError
 from .generate import Generation, Streamer, generate
 from .memory_map import TOKENS, Progress
 from .net_session import NetSession
 from .node_arg import NodeArg
 from .overlay import DeviceChoice, choose_kernel
+from .rows import check_rows
 from .sensors import Sensor
 from .state import SavedState
 from .tokenizer import Tokenizer
@@ -28,7 +29,8 @@ from .tokens import Array, check_tokens
 
 
 class Session(AsyncCalls):
-    """A language model on a device. Use `load` to make one; close it, or use it in a `with` block.
+    """A language model on a device, or another step, which is fed with vectors of floats. Use `load` to make one; close
+    it, or use it in a `with` block.
 
     The session holds the model's recurrent state: `step` and `prefill` advance it, `run` does not. Calls from
     several threads take turns, and so do the sessions on one overlay. See `AsyncCalls` for calls to await.
@@ -51,7 +53,7 @@ class Session(AsyncCalls):
         kernel = device.share(bundle) if isinstance(device, Session) else choose_kernel(bundle, device)
         self._engine = Engine(bundle, kernel, timeout, wait, progress)
         self.position = 0
-        """Tokens that the state covers."""
+        """Tokens or vectors that the state covers."""
         self.pending: int | None = None
         """The last generated token: the state does not cover it yet."""
 
@@ -59,13 +61,37 @@ class Session(AsyncCalls):
 
     @property
     def vocab(self) -> int:
-        """Tokens in the vocabulary."""
+        """Tokens in the vocabulary: the numbers that a step gives."""
         return self.bundle.program.vocab
 
     @property
     def label(self) -> str:
         """What a time taken here is: measured on a board, or simulated."""
         return "simulated on the emulated device" if self._engine.kernel.emulated else "measured on board"
+
+    @property
+    def vector(self) -> int | None:
+        """Floats of the vectors that feed the step; None where tokens do."""
+        return self.bundle.program.vector
+
+    @property
+    def positions(self) -> int:
+        """Tokens or vectors that one start of the kernel takes."""
+        return self._engine.memory.positions
+
+    def _check(self, fed: Any, name: str | None = None) -> Fed:
+        """What is fed, as the engine takes it: tokens, or vectors."""
+        if self.vector is None:
+            return check_tokens(fed, self.vocab, name or "tokens")
+        return check_rows(fed, self.vector, name or self.bundle.program.inputs[0].name)
+
+    def _need_tokens(self, call: str) -> None:
+        if self.vector is not None:
+            raise InputError(
+                f"{call} feeds generated tokens back, and {self.bundle.program.name} is fed with vectors of"
+                f" {self.vector} floats",
+                "use `step`, `prefill` or `run`",
+            )
 
     def _turns(self) -> Turns:
         return self._engine
@@ -95,28 +121,32 @@ class Session(AsyncCalls):
         """The counters of the last start."""
         return self._engine.last_counters
 
-    def step(self, token: int) -> npt.NDArray[np.float32]:
-        """Feed one token: the logits that follow it, float32 [vocab].
+    def step(self, token: int | Iterable[float] | Array) -> npt.NDArray[np.float32]:
+        """Feed one token, or one vector [n]: the logits that follow it, float32 [vocab].
 
         Raises:
-            InputError: the token is outside the vocabulary.
+            InputError: the token is outside the vocabulary, or the vector is none of the model's.
             DeviceError: the kernel failed or timed out; state and position are as before.
         """
-        return self.prefill([token])
+        fed = self._check(token if self.vector is not None else [token])
+        if len(fed) > 1:
+            raise InputError(f"{len(fed)} vectors for one step", "feed them with `prefill` or `run`")
+        return self.prefill(fed)
 
-    def prefill(self, tokens: Iterable[int] | Array, all_logits: bool = False) -> npt.NDArray[np.float32]:
-        """Feed tokens: the logits after the last, float32 [vocab], or after each, float32 [T, vocab].
+    def prefill(self, tokens: Iterable[Any] | Array, all_logits: bool = False) -> npt.NDArray[np.float32]:
+        """Feed tokens, or vectors [T, n]: the logits after the last, float32 [vocab], or after each, [T, vocab].
 
-        Bit for bit what `step` gives token by token.
+        Bit for bit what `step` gives one by one.
 
         Raises:
-            InputError: no tokens, or one outside the vocabulary; nothing has been fed then.
+            InputError: no tokens, or one outside the vocabulary, or no vectors of the model's; nothing has been fed
+                then.
             DeviceError: the kernel failed or timed out; state and position are as before.
         """
         with self._engine.lock:
-            checked = check_tokens(tokens, self.vocab)
+            checked = self._check(tokens)
             before = self.save_state()
-            size = self._engine.memory.logits_rows if all_logits else TOKENS
+            size = self._engine.memory.logits_rows if all_logits else self._engine.memory.positions
             mode = LOGITS_ALL if all_logits else LOGITS_LAST
             parts = []
             try:
@@ -142,6 +172,7 @@ class Session(AsyncCalls):
             InputError: no tokens, one outside the vocabulary, or `count` out of range.
             DeviceError: the kernel failed or timed out; state and position are as before.
         """
+        self._need_tokens("greedy")
         with self._engine.lock:
             checked = check_tokens(tokens, self.vocab)
             if not 1 <= count <= TOKENS:
@@ -176,6 +207,7 @@ class Session(AsyncCalls):
         reset: bool = True,
     ) -> Generation:
         """Generate text after a prompt; see `tritloom.runtime.generate.generate`."""
+        self._need_tokens("generate")
         with self._engine.lock:
             return generate(
                 self, prompt, max_new_tokens, do_sample, temperature, top_k, top_p, seed, streamer, stop, reset
@@ -211,26 +243,30 @@ class Session(AsyncCalls):
     # -- onnxruntime's shape
 
     def get_inputs(self) -> list[NodeArg]:
-        """``input_ids`` of any number of tokens, then the states, which `run` may be fed with."""
+        """The tokens, any number, or the vectors, then the states, which `run` may be fed with."""
         program = self.bundle.program
-        tokens = program.inputs[0]
+        source = program.inputs[0]
         states = [NodeArg(state.input, state.shape, "tensor(float)") for state in program.states]
-        return [NodeArg(tokens.name, ("tokens",), f"tensor({tokens.dtype})"), *states]
+        if self.vector is not None:
+            return [NodeArg(source.name, ("positions", self.vector), "tensor(float)"), *states]
+        return [NodeArg(source.name, ("tokens",), f"tensor({source.dtype})"), *states]
 
     def get_outputs(self) -> list[NodeArg]:
-        """``logits`` of every token, then the states."""
+        """The logits of every token or vector, then the states."""
         program = self.bundle.program
         states = [NodeArg(state.output, state.shape, "tensor(float)") for state in program.states]
-        return [NodeArg(program.outputs[0].name, ("tokens", program.vocab), "tensor(float)"), *states]
+        positions = "tokens" if self.vector is None else "positions"
+        return [NodeArg(program.outputs[0].name, (positions, program.vocab), "tensor(float)"), *states]
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Array]:
         """Run the model from the fed states (zeros where not fed): a function of its inputs.
 
-        ``input_ids`` is an integer array [T] or [1, T]. Returns the named outputs, or all: logits
-        float32 [T, vocab], and states in the manifest's shapes. The session's own state stays as it is.
+        The tokens are an integer array [T] or [1, T], the vectors a float32 array [n] or [T, n]. Returns the
+        named outputs, or all: logits float32 [T, vocab], and states in the manifest's shapes. The session's own
+        state stays as it is.
 
         Raises:
-            InputError: an unknown name, a missing or misshapen input, a token outside the vocabulary.
+            InputError: an unknown name, a missing or misshapen input, a token outside the vocabulary, NaN.
             DeviceError: the kernel failed or timed out.
         """
         with self._engine.lock:
@@ -254,18 +290,20 @@ class Session(AsyncCalls):
                 found[state.output] = after[state.offset : state.offset + state.size].reshape(state.shape)
             return [found[name] for name in names]
 
-    def _read_feeds(self, feeds: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    def _read_feeds(self, feeds: Mapping[str, Any]) -> tuple[Fed, npt.NDArray[np.float32]]:
         program = self.bundle.program
         known = {arg.name for arg in self.get_inputs()}
-        ids = program.inputs[0].name
+        source = program.inputs[0].name
         for name in feeds:
             if name not in known:
                 raise InputError(f"there is no input {name!r}", f"inputs: {', '.join(sorted(known))}")
-        if ids not in feeds:
-            raise InputError(f"the input {ids!r} is missing", "give the token ids, [T] or [1, T]")
-        tokens = np.asarray(feeds[ids])
-        if tokens.ndim == 2 and tokens.shape[0] == 1:
-            tokens = tokens[0]
+        if source not in feeds:
+            wanted = "the token ids, [T] or [1, T]" if self.vector is None else f"float32 [T, {self.vector}]"
+            raise InputError(f"the input {source!r} is missing", f"give {wanted}")
+        fed = feeds[source]
+        if self.vector is None:
+            fed = np.asarray(fed)
+            fed = fed[0] if fed.ndim == 2 and fed.shape[0] == 1 else fed
         words = np.zeros(program.state_words, np.float32)
         for state in program.states:
             if state.input in feeds:
@@ -276,7 +314,7 @@ class Session(AsyncCalls):
                         f"give finite float32 {list(state.shape)}",
                     )
                 words[state.offset : state.offset + state.size] = value.reshape(-1)
-        return check_tokens(tokens, program.vocab, ids), words
+        return self._check(fed, source), words
 
     # -- life
 
@@ -300,7 +338,7 @@ def open_session(
     wait: Wait = "poll",
     progress: Progress | None = None,
 ) -> Session:
-    """`load` for language models only.
+    """`load` for steps only, such as language models.
 
     Raises:
         BundleError: the bundle is not sound, or a feed-forward net's.
@@ -317,7 +355,7 @@ def load(
     wait: Wait = "poll",
     progress: Progress | None = None,
 ) -> Session | NetSession:
-    """Open a bundle and load it onto a device: a `Session` of a language model, a `NetSession` of a feed-forward net.
+    """Open a bundle and load it onto a device: a `Session` of a step, a `NetSession` of a feed-forward net.
 
     Args:
         bundle: the folder that `tritloom compile` wrote, or an open bundle.

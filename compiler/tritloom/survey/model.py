@@ -75,6 +75,9 @@ class Survey:
     quantisers: list[Quantiser] = field(default_factory=list)
     operations: dict[str, int] = field(default_factory=dict)
     near_ties: dict[str, int] = field(default_factory=dict)
+    vector: str | None = None
+    """The input that feeds the step with a vector of floats, if one does."""
+    vector_length: int = 0
 
     @property
     def supported(self) -> bool:
@@ -84,7 +87,7 @@ class Survey:
     @property
     def is_step(self) -> bool:
         """Whether it is a decoding step, whose weights are read for every token."""
-        return bool(self.tables or self.states)
+        return bool(self.tables or self.states or self.vector)
 
     @property
     def ternary_weights(self) -> int:
@@ -101,12 +104,14 @@ class Survey:
         return sum(entropy(weight) * weight.count for weight in self.weights) / max(1, self.ternary_weights)
 
     def bytes_per_token(self) -> dict[str, int]:
-        """Bytes that a step reads: weights and vectors whole, a row of every table. The state moves once a start."""
-        return {
+        """Bytes that a step reads: weights and vectors whole, a row of every table, the vector that is fed. The state
+        moves once a start."""
+        found = {
             "weights": sum(weight.packed_bytes for weight in self.weights),
             "vectors": self.vector_floats * _FLOAT_BYTES,
             "embedding": sum(table.row_bytes for table in self.tables),
         }
+        return found if self.vector is None else {**found, "vector": self.vector_length * _FLOAT_BYTES}
 
 
 def survey(path: Path) -> Survey:
@@ -138,7 +143,9 @@ def _interface(model: ir.Model) -> tuple[int, list[Value], list[Value]]:
 def _imported(path: Path, model: ir.Model, imported: Imported) -> Survey:
     module = imported.module
     operations = [op for top in module.ops if top.regions for op in top.walk() if op is not top]
-    states = [state for top in module.ops if isinstance(top, tern.ModelOp) for state in top.states]
+    steps = [top for top in module.ops if isinstance(top, tern.ModelOp)]
+    states = [state for step in steps for state in step.states]
+    vector = next((step for step in steps if step.vector_length is not None), None)
     return Survey(
         path,
         *_interface(model),
@@ -151,6 +158,8 @@ def _imported(path: Path, model: ir.Model, imported: Imported) -> Survey:
         _quantisers(operations),
         dict(Counter(op.name for op in operations if op.results).most_common()),
         imported.near_ties,
+        vector.source if vector is not None else None,
+        (vector.vector_length or 0) if vector is not None else 0,
     )
 
 

@@ -21,14 +21,15 @@ from ..runtime import Bundle, TritloomRuntimeError
 from .device import Expected, check_logits, check_traces
 from .drift import Drift, measure
 from .images import Program, check_images
-from .local import RELATIVE, LocalResult
+from .local import RELATIVE
 from .net import verify_net
 from .probe import probe_tokens, write_probe
 from .reference import Interface, Reference
 from .report import Check, Figure, VerifyReport
 from .subject import Subject, open_subject
-from .text import Fed, fed_tokens
+from .text import Fed, Positions, fed_tokens, fed_vectors
 from .variants import LocalTest, local_test, small_gains
+from .vectors import unit_of
 from .weights import CachedStore, WeightsResult, check_weights
 from .whole import check_whole
 
@@ -67,7 +68,7 @@ class _Run:
         """The models of the local test."""
         return [self.as_is, *([self.small] if self.small is not None else [])]
 
-    def logits(self, tokens: Sequence[int]) -> Array:
+    def logits(self, tokens: Positions) -> Array:
         """The interpreter's logits of the module as it now is."""
         (logits,) = Interpreter(self.imported.module, self.store).run(tokens).outputs.values()
         return logits
@@ -90,11 +91,11 @@ def verify_bundle(
         bundle: the folder that `tritloom compile` wrote.
         model: the ONNX file, if it has moved.
         text: of a language model: text to feed; otherwise heldout.txt beside the model, or random tokens.
-        tokens: of a language model: tokens to feed, 512 if not given.
-        inputs: of a net: .npz with frames under the input's name; see `verify_net`.
+        tokens: of a step: tokens or vectors to feed, 512 if not given.
+        inputs: of a net: .npz with frames under the input's name; see `verify_net`. Of a step fed with vectors: these.
         frames: of a net: how many to feed.
         after_each_pass: test the IR after every pass, and name the first pass that breaks the numbers.
-        control: of a language model: another export; otherwise the control is a float64 evaluation.
+        control: of a step: another export; otherwise the control is a float64 evaluation.
 
     Raises:
         InputError: the bundle, the model or what is fed is at fault, or an option is for the other kind of model.
@@ -103,8 +104,11 @@ def verify_bundle(
     if subject.bundle.net is not None:
         _refuse("a feed-forward net", "--inputs FILE.npz and --frames N", tokens=tokens, text=text, control=control)
         return verify_net(subject, inputs=inputs, frames=frames, after_each_pass=after_each_pass)
-    _refuse("a language model", "--text FILE and --tokens N", inputs=inputs, frames=frames)
-    return _verify_step(subject, text, 512 if tokens is None else tokens, after_each_pass, control)
+    if subject.bundle.program.vector is not None:
+        _refuse("a step fed with vectors", "--inputs FILE.npz and --tokens N", text=text, frames=frames)
+    else:
+        _refuse("a language model", "--text FILE and --tokens N", inputs=inputs, frames=frames)
+    return _verify_step(subject, text or inputs, 512 if tokens is None else tokens, after_each_pass, control)
 
 
 def _refuse(kind: str, instead: str, **options: object) -> None:
@@ -115,22 +119,31 @@ def _refuse(kind: str, instead: str, **options: object) -> None:
 
 
 def _verify_step(
-    subject: Subject, text: Path | None, tokens: int, after_each_pass: bool, control: Path | None
+    subject: Subject, data: Path | None, tokens: int, after_each_pass: bool, control: Path | None
 ) -> VerifyReport:
-    """Verify the bundle of a decoding step."""
+    """Verify the bundle of a decoding step, fed from `data`: a text, or an .npz file of vectors."""
     start = time.perf_counter()
     if tokens < 1:
         raise InputError("at least one token must be fed", "Give --tokens.")
     checks = [subject.check_source()]
     try:
-        fed = fed_tokens(subject.bundle, subject.model, text, tokens)
+        if subject.bundle.program.vector is not None:
+            fed = fed_vectors(subject.bundle, data, tokens)
+        else:
+            fed = fed_tokens(subject.bundle, subject.model, data, tokens)
     except TritloomRuntimeError as error:
         raise InputError(error.message, error.hint) from error
     if checks[0].passed:
         checks += _verify(_begin(subject, fed), after_each_pass, control)
     seconds = time.perf_counter() - start
     return VerifyReport(
-        str(subject.bundle.root), subject.model.name, fed.source, len(fed.tokens), tuple(checks), seconds
+        str(subject.bundle.root),
+        subject.model.name,
+        fed.source,
+        len(fed.tokens),
+        tuple(checks),
+        seconds,
+        unit_of(fed.tokens),
     )
 
 
@@ -190,10 +203,11 @@ def _weights_check(result: WeightsResult) -> Check:
 
 def _local_checks(stage: str, tests: Sequence[LocalTest]) -> list[Check]:
     names = [f"local, {stage}" if at == 0 else f"local, {stage}, {test.name}" for at, test in enumerate(tests)]
-    return [_local_check(name, test.check(), len(test.tokens)) for name, test in zip(names, tests, strict=True)]
+    return [_local_check(name, test) for name, test in zip(names, tests, strict=True)]
 
 
-def _local_check(name: str, result: LocalResult, positions: int) -> Check:
+def _local_check(name: str, test: LocalTest) -> Check:
+    result, fed = test.check(), f"{len(test.tokens)} {unit_of(test.tokens)}"
     figures: dict[str, Figure] = {
         "compared": result.compared,
         "unbound": result.unbound,
@@ -206,7 +220,7 @@ def _local_check(name: str, result: LocalResult, positions: int) -> Check:
         detail = f"{len(result.findings)} of {result.compared} results differ from onnxruntime's"
         return Check(name, False, detail, figures, result.findings)
     detail = (
-        f"{result.compared} results over {positions} tokens, {result.codes:,} codes ({result.ties} ties differ), "
+        f"{result.compared} results over {fed}, {result.codes:,} codes ({result.ties} ties differ), "
         f"floats within {result.worst:.1e} (limit {RELATIVE:g})"
     )
     return Check(name, True, detail, figures)
@@ -250,7 +264,7 @@ def _control_logits(run: _Run, control: Path) -> Array:
     interface = run.reference.interface
     other = Reference(control, interface)
     inputs, outputs = ({value.name for value in values} for values in (other.graph.input, other.graph.output))
-    for name in (interface.token, *(state for state, _ in interface.states)):
+    for name in (interface.source, *(state for state, _ in interface.states)):
         if name not in inputs:
             raise _no_control(control, f"it has no input '{name}'")
     for name in (interface.output, *(state for _, state in interface.states)):
@@ -350,14 +364,18 @@ def _drift_check(drift: Drift, control: str) -> Check:
             "control_bits_distance": other.bits,
             "control_bits_per_token": other.bits_per_token,
         }
-    bits = f"{ours.bits_per_token:.4f} bits per token, onnxruntime {drift.reference_bits:.4f}"
+    if drift.following:
+        bits = f"{ours.bits_per_token:.4f} bits per token, onnxruntime {drift.reference_bits:.4f}"
+    else:
+        bits = f"outputs {ours.rms:.1e} rms off, the largest the same at {ours.agreement:.2%}"
     if drift.coarse:
         bits += f"; coarse limits: {drift.coarse}"
     limits = drift.limits
+    most = f", {limits['bits']:.1e} bits" if drift.following else ""
     notes = [
-        f"ours: {ours.text()}",
-        f"control ({control}){f': {other.text()}' if other is not None else ''}",
-        f"limits: {limits['disagreements']:.0f} differ, {limits['rms']:.1e} rms, {limits['bits']:.1e} bits",
+        f"ours: {ours.text(drift.following)}",
+        f"control ({control}){f': {other.text(drift.following)}' if other is not None else ''}",
+        f"limits: {limits['disagreements']:.0f} differ, {limits['rms']:.1e} rms{most}",
     ]
     return Check("global", drift.passed, bits, figures, [*drift.exceeded, *notes])
 

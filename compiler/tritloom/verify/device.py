@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir import engine
-from ..ir.interpreter import Interpreter, Trace
+from ..ir.interpreter import Fed, Interpreter, Trace
 from ..ir.mlir import ModuleOp
 from ..ir.store import WeightStore
 from ..runtime import Bundle, Session, open_session
 from ..runtime.errors import TritloomRuntimeError
 from .local import label
 from .report import Check
+from .vectors import unit_of
 
 Array = NDArray[Any]
 Key = tuple[int, str, int]
@@ -47,7 +47,7 @@ class Expected:
     labels: list[str]
 
     @staticmethod
-    def of(module: ModuleOp, store: WeightStore, tokens: Sequence[int]) -> Expected:
+    def of(module: ModuleOp, store: WeightStore, tokens: Fed) -> Expected:
         """Run the interpreter."""
         ops = engine.instruction_ops(module)
         index = {op: number for number, op in enumerate(ops)}
@@ -136,7 +136,7 @@ def failed(name: str, error: TritloomRuntimeError) -> Check:
 def check_traces(
     bundle: Bundle,
     expected: Expected,
-    tokens: Sequence[int],
+    tokens: Fed,
     *,
     stepwise: bool,
     build: str = "fast",
@@ -157,13 +157,18 @@ def check_traces(
                     logits.append(session.step(token))
                 out = np.stack(logits)
             else:
-                out = session.prefill(list(tokens), all_logits=True)
+                out = session.prefill(tokens, all_logits=True)
             findings, wrong = compare_traces(trace, expected)
             findings += _compare_logits(out, expected.logits) + _compare_states(session, expected)
     except TritloomRuntimeError as error:
         return failed(name, error)
-    detail = f"{len(trace.rows):,} tensors of {len(expected.labels)} instructions over {len(tokens)} tokens"
-    figures = {"tensors": len(trace.rows), "instructions": len(expected.labels), "tokens": len(tokens), "wrong": wrong}
+    detail = f"{len(trace.rows):,} tensors of {len(expected.labels)} instructions over {len(tokens)} {unit_of(tokens)}"
+    figures = {
+        "tensors": len(trace.rows),
+        "instructions": len(expected.labels),
+        unit_of(tokens): len(tokens),
+        "wrong": wrong,
+    }
     if findings:
         return Check(name, False, f"{wrong:,} of {detail} differ", figures, findings)
     return Check(name, True, f"{detail}, bit for bit", figures)
@@ -176,17 +181,17 @@ def _compare_logits(out: Array, wanted: Array) -> list[str]:
     return []
 
 
-def check_logits(bundle: Bundle, logits: Array, tokens: Sequence[int]) -> Check:
+def check_logits(bundle: Bundle, logits: Array, tokens: Fed) -> Check:
     """Run all tokens untraced; every logit must equal the interpreter's."""
     name = "device, logits"
     try:
         with open_session(bundle, device="emulated") as session:
-            out = session.prefill(list(tokens), all_logits=True)
+            out = session.prefill(tokens, all_logits=True)
     except TritloomRuntimeError as error:
         return failed(name, error)
     findings = _compare_logits(out, logits)
     wrong = sum(not same_bits(a, np.ascontiguousarray(b)) for a, b in zip(out, logits, strict=True))
-    figures = {"tokens": len(tokens), "wrong": wrong}
+    figures = {unit_of(tokens): len(tokens), "wrong": wrong}
     if findings:
         return Check(name, False, f"logits differ at {wrong} of {len(tokens)} positions", figures, findings)
     return Check(name, True, f"{len(tokens)} positions, bit for bit", figures)

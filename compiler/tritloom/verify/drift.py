@@ -48,12 +48,10 @@ class Distance:
         """Share of positions whose largest logit is the same."""
         return 1.0 - self.disagreements / max(self.tokens, 1)
 
-    def text(self) -> str:
-        """The distance in words."""
-        return (
-            f"argmax {self.agreement:.2%} ({self.disagreements} differ), logits {self.rms:.2e} rms, "
-            f"bits per token off by {self.bits:.2e}"
-        )
+    def text(self, following: bool = True) -> str:
+        """The distance in words; code lengths only where tokens follow."""
+        bits = f", bits per token off by {self.bits:.2e}" if following else ""
+        return f"argmax {self.agreement:.2%} ({self.disagreements} differ), logits {self.rms:.2e} rms{bits}"
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,8 @@ class Drift:
     exceeded: tuple[str, ...]
     coarse: str
     """Why the limits are coarse; empty where they are not."""
+    following: bool
+    """Whether tokens follow, which a code length can be taken of."""
 
     @property
     def passed(self) -> bool:
@@ -132,4 +132,4 @@ def measure(logits: Array, reference: Array, control: Array | None, following: S
         f"{name} {value:.3g} exceeds {allowed[name]:.3g}" for name, value in found.items() if not value <= allowed[name]
     )
     bits = float(code_lengths(reference, following).mean()) if len(following) else 0.0
-    return Drift(ours, other, bits, allowed, exceeded, coarseness(other, ours.tokens))
+    return Drift(ours, other, bits, allowed, exceeded, coarseness(other, ours.tokens), bool(following))

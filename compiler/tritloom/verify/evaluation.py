@@ -38,6 +38,8 @@ def evaluate(bundle: Path, text: Path) -> Evaluation:
         InputError: the bundle or the text is at fault, or the bundle has no tokenizer.
     """
     opened = open_bundle(bundle)
+    if opened.net is None and opened.program.vector is not None:
+        raise InputError(f"{opened.program.name} is fed with vectors: it predicts no text", "Use `tritloom verify`.")
     content = read_text(text)
     ids = encoded(opened, content)
     if len(ids) < 2:

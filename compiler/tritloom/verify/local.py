@@ -5,7 +5,7 @@ It is the test that finds bugs: an error cannot hide behind those of the operati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..ir import engine, tern
 from ..ir.bindings import bound_tensor
+from ..ir.interpreter import Fed
 from ..ir.locations import onnx_names
 from ..ir.mlir import ModuleOp, Operation, SSAValue
 from ..ir.store import WeightStore
@@ -79,7 +80,7 @@ def check_local(
     module: ModuleOp,
     store: WeightStore,
     tensors: Mapping[str, Array],
-    tokens: Sequence[int],
+    tokens: Fed,
     reference: Reference,
 ) -> LocalResult:
     """Test every operation of `module` against `tensors`, onnxruntime's [T, n]."""

@@ -19,6 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..errors import InputError
 from ..frontend.steps import step_of
+from ..ir.interpreter import Fed
 from ..ir.tern import ModelOp
 from .doubled import doubled
 from .hoisting import hoisted
@@ -38,7 +39,7 @@ REFUSALS = (
     ort_errors.NoSuchFile,
     ort_errors.RuntimeException,
 )
-_DTYPES = {
+DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
     "tensor(float)": np.float32,
@@ -48,9 +49,9 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Interface:
-    """Names of a decoding step: its token, its first output, and its states as (input, output)."""
+    """Names of a decoding step: its token or vector, its first output, and its states as (input, output)."""
 
-    token: str
+    source: str
     output: str
     states: tuple[tuple[str, str], ...]
 
@@ -58,7 +59,7 @@ class Interface:
     def of(model: ModelOp) -> Interface:
         """The interface of an imported model."""
         states = tuple((state.input.data, state.output.data) for state in model.states)
-        return Interface(model.token.data, model.output_names[0], states)
+        return Interface(model.source, model.output_names[0], states)
 
 
 @dataclass
@@ -94,10 +95,8 @@ class Reference:
             output: node for node in self.graph.node for output in node.output
         }
 
-    def run(
-        self, tokens: Sequence[int], tensors: Iterable[str] = (), states: Mapping[str, Array] | None = None
-    ) -> Recording:
-        """Feed tokens one by one, the states going round; record the output and `tensors`."""
+    def run(self, fed: Fed, tensors: Iterable[str] = (), states: Mapping[str, Array] | None = None) -> Recording:
+        """Feed tokens or vectors one by one, the states going round; record the output and `tensors`."""
         wanted = list(dict.fromkeys([self.interface.output, *tensors]))
         session = self._session(wanted)
         inputs = {arg.name: arg for arg in session.get_inputs()}
@@ -107,17 +106,19 @@ class Reference:
         following = [name for _, name in self.interface.states]
         fetched = list(dict.fromkeys([*wanted, *following]))
         rows: dict[str, list[Array]] = {name: [] for name in [*fetched, *current]}
-        shape, dtype = _shape(inputs[self.interface.token]), _DTYPES[inputs[self.interface.token].type]
-        for token in tokens:
+        source = inputs[self.interface.source]
+        shape, dtype = _shape(source), DTYPES[source.type]
+        for one in fed:
             for name, value in current.items():
                 rows[name].append(value.reshape(-1))
-            feeds = {self.interface.token: np.full(shape, token, dtype), **current}
+            feeds = {source.name: np.asarray(one, dtype).reshape(shape), **current}
             outputs = dict(zip(fetched, session.run(fetched, feeds), strict=True))
             for name, value in outputs.items():
                 rows[name].append(np.asarray(value).reshape(-1))
             current = {name: outputs[out].reshape(current[name].shape) for name, out in self.interface.states}
         values = {name: np.stack(found) for name, found in rows.items() if found}
-        values[self.interface.token] = np.asarray(tokens, np.int64)[:, np.newaxis]
+        values[source.name] = np.asarray(fed, np.int64 if source.type.startswith("tensor(int") else np.float32)
+        values[source.name] = values[source.name].reshape(len(fed), -1)
         return Recording(values, {name: value.reshape(-1) for name, value in current.items()})
 
     def matrices(self, names: Sequence[str]) -> dict[str, Array]:
@@ -276,4 +277,4 @@ def _shape(arg: Any) -> list[int]:
 
 def zeros(arg: Any) -> Array:
     """What an input of a step starts with."""
-    return np.zeros(_shape(arg), _DTYPES[arg.type])
+    return np.zeros(_shape(arg), DTYPES[arg.type])

@@ -53,13 +53,13 @@ class VerifyReport:
     bundle: str
     model: str
     text: str
-    """Where the tokens or frames came from."""
+    """Where they came from."""
     tokens: int
-    """Tokens or frames that were fed."""
+    """How many were fed."""
     checks: tuple[Check, ...]
     seconds: float
     unit: str = "tokens"
-    """What was fed: tokens, or frames of a net."""
+    """What was fed: tokens, vectors, or frames of a net."""
 
     @property
     def passed(self) -> bool:

@@ -1,4 +1,4 @@
-"""Tokens to feed: of a text, through the bundle's tokenizer, or random ones where there is no text."""
+"""What to feed: tokens of a text, through the bundle's tokenizer, or random ones where there is no text; or vectors."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..runtime import Bundle, TritloomRuntimeError
+from .vectors import random_vectors, vectors_of
 
 HELD_OUT = "heldout.txt"
 _SEED = 20240604
+Positions = list[int] | NDArray[np.float32]
+"""Tokens, or vectors [T, n]."""
 _CHARACTERS = 24
 """More characters than a token has on average; what is not needed is not tokenised."""
 
 
 @dataclass(frozen=True)
 class Fed:
-    """Tokens to feed, the token that follows each, and where they come from."""
+    """Tokens or vectors to feed, the token that follows each, which vectors have not, and where they come from."""
 
-    tokens: list[int]
+    tokens: Positions
     following: list[int]
     source: str
 
@@ -47,6 +51,19 @@ def fed_tokens(bundle: Bundle, model: Path, text: Path | None, count: int) -> Fe
     if len(ids) < 2:
         raise InputError(f"{text} has fewer than two tokens", "Give a longer text.")
     return Fed(ids[:-1], ids[1:], text.name)
+
+
+def fed_vectors(bundle: Bundle, file: Path | None, count: int) -> Fed:
+    """At most `count` vectors of an .npz file, or random ones.
+
+    Raises:
+        InputError: the file cannot be read, or holds no vectors of the model's.
+    """
+    length = bundle.program.vector or 0
+    if file is not None:
+        return Fed(vectors_of(file, bundle.program.inputs[0].name, length, count), [], file.name)
+    rows, source = random_vectors(length, count)
+    return Fed(rows, [], source)
 
 
 def read_text(path: Path) -> str:

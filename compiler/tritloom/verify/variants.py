@@ -8,7 +8,6 @@ smaller than the floor of the graph's quantisers, which ours drop: the variant l
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from onnx import numpy_helper
 from ..frontend import Imported, import_onnx
 from ..ir import tern
 from ..ir.bindings import bound_tensor
+from ..ir.interpreter import Fed
 from ..ir.mlir import ModuleOp
 from .floors import lower_floors
 from .local import LocalResult, check_local, needed_tensors
@@ -38,7 +38,7 @@ class LocalTest:
     reference: Reference
     recording: Recording
     store: CachedStore
-    tokens: Sequence[int]
+    tokens: Fed
 
     def check(self) -> LocalResult:
         """Test the module as it now is."""
@@ -46,17 +46,13 @@ class LocalTest:
         return check_local(module, self.store, self.recording.values, self.tokens, self.reference)
 
 
-def local_test(
-    name: str, imported: Imported, reference: Reference, weights: WeightsResult, tokens: Sequence[int]
-) -> LocalTest:
+def local_test(name: str, imported: Imported, reference: Reference, weights: WeightsResult, tokens: Fed) -> LocalTest:
     """The local test of an imported model that no pass has changed yet."""
     recording = reference.run(tokens, needed_tensors(imported.module, reference))
     return LocalTest(name, imported, reference, recording, CachedStore(imported.store, weights.judged), tokens)
 
 
-def small_gains(
-    module: ModuleOp, reference: Reference, weights: WeightsResult, tokens: Sequence[int]
-) -> LocalTest | None:
+def small_gains(module: ModuleOp, reference: Reference, weights: WeightsResult, tokens: Fed) -> LocalTest | None:
     """The local test of the same graph with small gains; None where it has no gains, or is too large to be copied."""
     names = gain_names(module, reference)
     if not names or reference.weight_bytes > LARGEST:

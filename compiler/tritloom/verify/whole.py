@@ -11,9 +11,10 @@ import onnx
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..ir.interpreter import Fed
 from .doubled import doubled
 from .drift import distance
-from .reference import LARGEST, REFUSALS, Interface, Reference, open_saved, refusal, zeros
+from .reference import DTYPES, LARGEST, REFUSALS, Interface, Reference, open_saved, refusal, zeros
 from .report import Check, Figure
 
 Array = NDArray[Any]
@@ -27,7 +28,7 @@ _SINGLE: Final = 0.05
 """The same in float32, where a few do."""
 
 
-def check_whole(reference: Reference, tokens: Sequence[int], following: Sequence[int]) -> Check | None:
+def check_whole(reference: Reference, fed: Fed, following: Sequence[int]) -> Check | None:
     """Compare the sequence with its steps, both in onnxruntime, states from zero; None where the file is a step, or
     too large to be run twice.
 
@@ -38,12 +39,13 @@ def check_whole(reference: Reference, tokens: Sequence[int], following: Sequence
     count = _positions(graph, reference.interface)
     if count is None or reference.weight_bytes > LARGEST:
         return None
-    fed = (list(tokens) * count)[:count]
+    given: Array = np.asarray(fed)
+    rows = given[np.arange(count) % len(given)]
     try:
         wide = Reference(reference.path, reference.interface, double=True)
-        steps, whole, limit = _steps(wide, fed), _whole(reference, fed, double=True), _WIDE
+        steps, whole, limit = _steps(wide, rows), _whole(reference, rows, double=True), _WIDE
     except InputError:
-        steps, whole, limit = _steps(reference, fed), _whole(reference, fed, double=False), _SINGLE
+        steps, whole, limit = _steps(reference, rows), _whole(reference, rows, double=False), _SINGLE
     steps = steps[-len(whole) :]
     found = distance(whole, steps, list(following)[: len(whole)])
     kind = "float64" if limit == _WIDE else "float32"
@@ -57,30 +59,31 @@ def check_whole(reference: Reference, tokens: Sequence[int], following: Sequence
 
 def _positions(graph: onnx.GraphProto, interface: Interface) -> int | None:
     """How many positions to feed a sequence; None of a step."""
-    (token,) = (value for value in graph.input if value.name == interface.token)
-    shape = [int(dim.dim_value) for dim in token.type.tensor_type.shape.dim]
+    (source,) = (value for value in graph.input if value.name == interface.source)
+    shape = [int(dim.dim_value) for dim in source.type.tensor_type.shape.dim]
+    if source.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+        shape = shape[:-1]
     if fixed := [size for size in shape if size > 1]:
         return fixed[0]
     recurrent = any(not node.domain and node.op_type in _RECURRENT for node in graph.node)
     return _POSITIONS if recurrent and shape.count(0) == 1 else None
 
 
-def _steps(reference: Reference, tokens: Sequence[int]) -> Array:
-    return reference.run(tokens).values[reference.interface.output]
+def _steps(reference: Reference, fed: Array) -> Array:
+    return reference.run(fed).values[reference.interface.output]
 
 
-def _whole(reference: Reference, tokens: Sequence[int], double: bool) -> Array:
+def _whole(reference: Reference, fed: Array, double: bool) -> Array:
     """The output's rows [T, n]; one, where the sequence gives only that of its last position."""
     path, interface = Path(reference.path), reference.interface
     model = onnx.load(path)
     try:
         session = open_saved(doubled(model) if double else model)
         inputs = {arg.name: arg for arg in session.get_inputs()}
-        token = inputs.pop(interface.token)
-        shape = [len(tokens) if not isinstance(dim, int) or dim > 1 else 1 for dim in token.shape]
-        kind = np.int32 if token.type == "tensor(int32)" else np.int64
+        source = inputs.pop(interface.source)
+        shape = [dim if isinstance(dim, int) else -1 for dim in source.shape]
         feeds = {name: zeros(arg) for name, arg in inputs.items()}
-        feeds[interface.token] = np.asarray(tokens, kind).reshape(shape)
+        feeds[source.name] = fed.astype(DTYPES[source.type]).reshape(shape)
         (rows,) = session.run([interface.output], feeds)
     except REFUSALS as error:
         raise refusal(path, error) from error

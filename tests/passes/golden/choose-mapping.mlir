@@ -39,6 +39,42 @@ builtin.module {
   }
 }
 
+// TEST: a vector is received first of all
+builtin.module {
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" vector "x" outputs ["y"] {
+  ^bb0(%x: tensor<16xf32>):
+    %c, %k = tern.quantize_absmax %x : tensor<16xf32> -> tensor<16xi8>
+    %a = tern.linear %c, %k {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %r = tern.relu %a : tensor<16xf32> -> tensor<16xf32>
+    %d, %j = tern.quantize_absmax %r : tensor<16xf32> -> tensor<16xi8>
+    %b = tern.linear %d, %j {weight = @w1} : tensor<16xi8> -> tensor<16xf32>
+    %z = tern.add %x, %b : tensor<16xf32>, tensor<16xf32> -> tensor<16xf32>
+    %hc, %hk = tern.quantize_absmax %z : tensor<16xf32> -> tensor<16xi8>
+    %logits = tern.linear %hc, %hk {weight = @w} : tensor<16xi8> -> tensor<16xf32>
+    tern.return %logits : tensor<16xf32>
+  }
+}
+// AFTER
+builtin.module {
+  tern.vector "splat.1.16" {length = 16 : i64, splat = 1.000000e+00 : f32}
+  tern.weight "w" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.weight "w1" {rows = 16 : i64, cols = 16 : i64, scale = 5.000000e-01 : f32, hash = "5341e6b2646979a70e57653007a1f310169421ec9bdd9f1a5648f75ade005af1"}
+  tern.model "m" vector "x" outputs ["y"] {
+  ^bb0(%x: tensor<16xf32>):
+    %x_1 = engine.receive %x {onnx = ["x"], rows = 2048 : i64} : tensor<16xf32> -> !engine.vector<16>
+    %c, %0 = engine.quantize %x_1 {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %a = engine.linear %c {weight = @w1, epilogue = #engine<epilogue store>} : !engine.codes<16> -> !engine.vector<16>
+    %r = engine.vector %a {function = #engine<function relu>} : !engine.vector<16> -> !engine.vector<16>
+    %d, %1 = engine.quantize %r {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %z = engine.linear %d src %x_1 {weight = @w1, epilogue = #engine<epilogue add>} : !engine.codes<16> src !engine.vector<16> -> !engine.vector<16>
+    %hc, %2 = engine.quantize %z {gain = @splat.1.16} : !engine.vector<16> -> !engine.codes<16>, !engine.norm
+    %logits = engine.linear %hc {weight = @w, epilogue = #engine<epilogue logits>} : !engine.codes<16> -> !engine.logits<16>
+    tern.return %logits : !engine.logits<16>
+  }
+}
+
 // TEST: of two products that are added the later takes the addition
 builtin.module {
   tern.table "t" {rows = 3 : i64, cols = 16 : i64, format = "f32"}

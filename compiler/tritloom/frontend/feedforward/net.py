@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import onnx_ir as ir
@@ -15,14 +15,15 @@ from ...ir.steps import Boundary
 from ...ir.store import WeightStore
 from ...ir.tern import PortAttr, integer_type, tensor_of
 from ..graph import Graph
-from ..problems import NotImported, node_label, shape_text
+from ..problems import NotImported, Refusal, node_label, shape_text
 from ..residues import find_residues
+from ..source import takes_a_vector
 from .annotations import Codes, annotated_codes
 from .builder import NetBuilder
 from .constants import Constants
 from .context import Net, Refused, Unknown
 from .forms import Form, Term, axes_in_order
-from .plain import FEWER_LEVELS, stand_in
+from .plain import FEWER_LEVELS, TWO_WAYS, stand_in
 from .ports import Port, input_port
 from .problems import SHAPED, unsupported
 from .products import check_weight
@@ -193,7 +194,7 @@ def _read(net: Net, node: ir.Node) -> None:
 def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
     outputs = [_output(net, value) for value in model.graph.outputs]
     if net.refusals:
-        raise NotImported(net.refusals, [], {})
+        raise NotImported(_with_a_third_way(net.refusals, model), [], {})
     found = [output for output in outputs if output is not None]
     if not found:
         raise InputError("the model's outputs are constants", "export the model with its input connected")
@@ -206,6 +207,18 @@ def _finish(net: Net, model: ir.Model, port: Port) -> ModuleOp:
             "please report this model: the importer should have said so in its own words",
         ) from error
     return module
+
+
+def _with_a_third_way(refusals: list[Refusal], model: ir.Model) -> list[Refusal]:
+    """Float activations of a net that takes one vector may also be quantised as those of a step are."""
+    if not takes_a_vector(model):
+        return refusals
+    return [
+        replace(refusal, instead=f"{TWO_WAYS}, or as a step: --quantise-activations")
+        if refusal.instead == TWO_WAYS
+        else refusal
+        for refusal in refusals
+    ]
 
 
 def _output(net: Net, output: ir.Value) -> tuple[SSAValue, PortAttr] | None:

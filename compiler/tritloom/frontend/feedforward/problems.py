@@ -14,8 +14,8 @@ _ENDS: Final = (
 )
 _DYNAMIC: Final = (
     "it computes a scale from each input: an integer net has static scales only",
-    "quantise statically, with calibration data; a language model's step takes an integer token input instead"
-    " (feed a vector as the row of a table that the token picks: Gather(rows, token))",
+    "quantise statically, with calibration data; or give the model one vector, [1, d]: then it is a step, which"
+    " computes scales",
 )
 _CURVE: Final = (
     "it is no rising function, or computed on floats only",
@@ -29,7 +29,10 @@ _MOVES: Final = (
     "it rearranges elements",
     "use Transpose, Reshape and Flatten that leave each frame whole, or move it out of the model",
 )
-_RECURRENT: Final = ("it has a state", "a feed-forward net has none: export one step with explicit states")
+_RECURRENT: Final = (
+    "it has a state, and a feed-forward net has none",
+    "leave the number of positions free, or export one step with explicit states: then the model is a step",
+)
 _UNKNOWN: Final = (
     "no layer of a feed-forward net computes it",
     "use convolutions, dense layers, pooling, batch norm, rising activations and quantisers",

@@ -21,6 +21,7 @@ from . import (
     recurrence,
     rms_norm,
     silu,
+    source,
     split,
     state,
     static_quantizer,
@@ -44,6 +45,7 @@ def _of_codes(match: Find) -> Find:
 
 PATTERNS: Final = (
     Pattern("constant", constant.match),
+    Pattern("source", source.match),
     Pattern("state", state.match),
     Pattern("recurrence", recurrence.match),
     Pattern("embedding", embedding.match),

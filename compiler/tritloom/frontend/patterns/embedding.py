@@ -32,7 +32,7 @@ class EmbeddingMatch(Match):
         return (facts.ask_table(self.table),)
 
     def emit(self, emitter: Emitter, operands: Sequence[SSAValue]) -> SSAValue:
-        op = EmbeddingOp(emitter.token, emitter.table(self.table), self.table.shape[1])
+        op = EmbeddingOp(emitter.source, emitter.table(self.table), self.table.shape[1])
         return emitter.value(op, self.value)
 
 
@@ -60,7 +60,7 @@ def match(graph: Graph, value: ir.Value) -> EmbeddingMatch | Refusal | None:
     constant = _table(graph, table)
     if constant is None or int_attribute(gather, "axis", 0) != 0:
         return None
-    if _through_casts(graph, index) is not graph.token:
+    if _through_casts(graph, index) is not graph.source:
         return Refusal(
             gather, "its index is computed, not the token", "look up the token itself: rows of a constant float table"
         )

@@ -15,7 +15,7 @@ from .assemble import (
     port_beats,
 )
 from .kernel import KernelOp, kernel_of
-from .ops import BINARY_FUNCTIONS, ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, StoreStateOp, ViewOp
+from .ops import BINARY_FUNCTIONS, ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, ReceiveOp, StoreStateOp, ViewOp
 from .quantisers import (
     QUANTIZERS,
     QuantizeOp,
@@ -43,6 +43,7 @@ Engine = Dialect(
     [
         KernelOp,
         EmbedOp,
+        ReceiveOp,
         *QUANTIZERS,
         ReduceOp,
         LinearOp,
@@ -78,6 +79,7 @@ __all__ = [
     "QuantizeRangeOp",
     "QuantizeStaticOp",
     "Quantizer",
+    "ReceiveOp",
     "ReduceOp",
     "StoreStateOp",
     "Unscheduled",

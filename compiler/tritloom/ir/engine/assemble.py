@@ -20,11 +20,11 @@ from ..instruction import (
 from ..mlir import FloatAttr, IntegerAttr, ModuleOp, Operation, SSAValue, SymbolRefAttr
 from ..numerics import code_constant, inverse_step
 from ..tern import ModelOp, TableOp, length_of, symbol, weight
-from .ops import ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, StoreStateOp, ViewOp
+from .ops import ElementwiseOp, EmbedOp, LinearOp, LoadStateOp, ReceiveOp, StoreStateOp, ViewOp
 from .quantisers import QUANTIZERS, QuantizeOp, QuantizeRangeOp, QuantizeStaticOp, ReduceOp
 from .types import EpilogueKind, NormType, engine_length
 
-INSTRUCTIONS = (EmbedOp, *QUANTIZERS, ReduceOp, LinearOp, ElementwiseOp, LoadStateOp, StoreStateOp)
+INSTRUCTIONS = (EmbedOp, ReceiveOp, *QUANTIZERS, ReduceOp, LinearOp, ElementwiseOp, LoadStateOp, StoreStateOp)
 
 
 class Unscheduled(ValueError):
@@ -90,6 +90,17 @@ def _embed(op: EmbedOp, index: int) -> Instruction:
         func=TableFormat[table.format.data.upper()],
         length=engine_length(op.result),
         rows=table.rows.value.data,
+        dst=_number(op, "address"),
+        op=index,
+    )
+
+
+def _receive(op: ReceiveOp, index: int) -> Instruction:
+    return Instruction(
+        Opcode.EMBED,
+        func=TableFormat.F32,
+        length=engine_length(op.result),
+        rows=op.rows.value.data,
         dst=_number(op, "address"),
         op=index,
     )
@@ -243,6 +254,8 @@ def _instruction(op: Operation, index: int) -> Instruction:
     match op:
         case EmbedOp():
             return _embed(op, index)
+        case ReceiveOp():
+            return _receive(op, index)
         case QuantizeOp():
             return _quantize(op, index)
         case QuantizeRangeOp():

@@ -12,6 +12,7 @@ from ..mlir import (
     ParsePropInAttrDict,
     SSAValue,
     SymbolRefAttr,
+    TensorType,
     VerifyException,
     base,
     f32,
@@ -64,6 +65,38 @@ class EmbedOp(IRDLOperation):
         table = symbol(self, self.table)
         if not isinstance(table, TableOp) or table.cols.value.data != engine_length(self.result):
             raise VerifyException("engine.embed: the symbol must name a table as wide as the result")
+
+
+@irdl_op_definition
+class ReceiveOp(IRDLOperation):
+    """The vector that the step is fed with, to vector memory.
+
+    It is the instruction *embed*: vectors lie as `rows` rows of floats in the memory of the embedding table, where the
+    runtime writes them before a start, and a token is the number of a row.
+    """
+
+    name = "engine.receive"
+    vector = operand_def(TensorType)
+    rows = prop_def(IntegerAttr)
+    address = opt_prop_def(IntegerAttr)
+    result = result_def(VectorType)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$vector attr-dict `:` type($vector) `->` type($result)"
+
+    def __init__(self, vector: SSAValue, rows: int) -> None:
+        super().__init__(
+            operands=[vector],
+            properties={"rows": IntegerAttr(rows, i64)},
+            result_types=[VectorType(IntAttr(length_of(vector)))],
+        )
+
+    def verify_(self) -> None:
+        check_places(self)
+        if length_of(self.vector) != engine_length(self.result):
+            raise VerifyException("engine.receive: vector and result differ in length")
+        if self.rows.value.data < 1:
+            raise VerifyException("engine.receive: rows must be positive")
 
 
 @irdl_op_definition

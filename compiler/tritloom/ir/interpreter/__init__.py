@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import engine, tern
+from .. import engine, numerics, tern
 from ..mlir import ModuleOp, Operation
 from ..store import WeightStore
 from .engine_ops import ENGINE
 from .frame import F32, Array, Frame, Observer, Slot, Trace
 from .tern_ops import TERN
 
-__all__ = ["Array", "Frame", "Interpreter", "Observer", "Slot", "Step", "Trace", "evaluate"]
+__all__ = ["Array", "Fed", "Frame", "Interpreter", "Observer", "Slot", "Step", "Trace", "evaluate"]
+
+Fed = Sequence[int] | F32
+"""What a step is fed with: a token a position, or a vector a position, [T, n]."""
 
 _MEANING = {**TERN, **ENGINE}
 _ONE_POSITION = (tern.ReadStateOp, tern.WriteStateOp, engine.LoadStateOp, engine.StoreStateOp)
@@ -59,30 +62,38 @@ class Interpreter:
 
     def run(
         self,
-        tokens: Sequence[int],
+        fed: Fed,
         states: Mapping[str, F32] | None = None,
         observer: Observer | None = None,
     ) -> Step:
-        """Outputs for every token, from `states` (zeros if not given).
+        """Outputs for every token [T] or vector [T, n] that is fed, from `states` (zeros if not given).
 
         `observer` sees every tensor of every engine instruction. A model that reads a state outside a recurrence is
         evaluated one position at a time, and then observed one position at a time.
         """
         current = dict(self.zero_states() if states is None else states)
+        rows = self._rows(fed)
         if not self.one_position:
-            return self._run_block(np.asarray(tokens, np.int64), current, observer)
+            return self._run_block(rows, current, observer)
         outputs: list[dict[str, F32]] = []
-        for token in tokens:
-            step = self._run_block(np.asarray([token], np.int64), current, observer)
+        for at in range(len(rows)):
+            step = self._run_block(rows[at : at + 1], current, observer)
             outputs.append(step.outputs)
             current = step.states
         names = outputs[0] if outputs else {}
         return Step({name: np.concatenate([out[name] for out in outputs]) for name in names}, current)
 
-    def _run_block(self, tokens: Array, states: Mapping[str, F32], observer: Observer | None) -> Step:
-        frame = Frame(self.module, self.store, observer, positions=len(tokens))
+    def _rows(self, fed: Fed) -> Array:
+        """What the model's first argument is at each position: [T, 1] tokens, or [T, n] floats."""
+        length = self.model.vector_length
+        if length is None:
+            return np.asarray(fed, np.int64)[:, np.newaxis]
+        return numerics.without_subnormals(np.asarray(fed, np.float32).reshape(-1, length))
+
+    def _run_block(self, rows: Array, states: Mapping[str, F32], observer: Observer | None) -> Step:
+        frame = Frame(self.module, self.store, observer, positions=len(rows))
         block = self.model.body.block
-        frame.values[block.args[0]] = tokens[:, np.newaxis]
+        frame.values[block.args[0]] = rows
         for arg, state in zip(block.args[1:], self.model.states, strict=True):
             frame.values[arg] = states[state.input.data].reshape(-1)
         for op in block.ops:

@@ -32,6 +32,11 @@ def _embed(frame: Frame, op: engine.EmbedOp) -> None:
     frame.trace(op, "out", frame.values[op.result])
 
 
+def _receive(frame: Frame, op: engine.ReceiveOp) -> None:
+    frame.values[op.result] = frame.f32(op.vector)
+    frame.trace(op, "out", frame.values[op.result])
+
+
 def _fill_slot(frame: Frame, op: engine.Quantizer, codes: Array, scale: F32, zero: I32 | None) -> None:
     frame.values[op.codes] = codes
     frame.slots[op.codes] = Slot(scale, zero)
@@ -122,6 +127,7 @@ def _view(frame: Frame, op: engine.ViewOp) -> None:
 
 ENGINE: dict[type[Operation], Callable[..., None]] = {
     engine.EmbedOp: _embed,
+    engine.ReceiveOp: _receive,
     engine.QuantizeOp: _engine_quantize,
     engine.QuantizeRangeOp: _quantize_range,
     engine.QuantizeStaticOp: _quantize_static,
