@@ -10,10 +10,10 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from onnx_models import VOCABULARY, WIDTH, Net
+from onnx_models import VOCABULARY, WIDTH, Net, random_trits
 from sequences import LAYERS, POSITIONS, SEQUENCES, STACKED, loop, model, one_step, scan
 from skeleton import import_net, model_of, refusal, skeleton
-from tritloom.frontend.steps import to_step
+from tritloom.frontend.steps import step_of, to_step
 from tritloom.ir.interpreter import Interpreter
 
 TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, POSITIONS)
@@ -98,3 +98,16 @@ def test_states_named_in_the_metadata(tmp_path: Path) -> None:
     net = ir.load(str(tmp_path / "m.onnx"))
     to_step(net)
     assert net.metadata_props["tritloom.states"] == "h.0=h.out.0,h.1=h.out.1"
+
+
+def test_a_net_is_left_alone() -> None:
+    """Its QLinear operators round once; written out, as those of a step are, they would not."""
+    net = Net()
+    x = net.input("x", (1, WIDTH))
+    zero, one = net.const("zero", np.asarray(0, np.int8)), net.const("one", np.asarray(1, np.float32))
+    codes = net.add("QuantizeLinear", x, one, zero)
+    weight = net.const("w", random_trits())
+    product = net.add("QLinearMatMul", codes, one, zero, weight, one, zero, one, zero)
+    net.output("y", net.add("DequantizeLinear", product, one, zero))
+    proto = net.model()
+    assert step_of(proto) is proto

@@ -221,7 +221,7 @@ def _(g: Graph) -> str:
     return g.add("LayerNormalization", image(g), np.ones(6, np.float32))
 
 
-@case("GRU", "it has a state")
+@case("GRU", "it has a state, and a feed-forward net has none")
 def _(g: Graph) -> str:
     x = g.add("Reshape", image(g), np.array([1, 12, 6]))
     return g.add("GRU", x, np.zeros((1, 6, 6), np.float32), np.zeros((1, 6, 2), np.float32), hidden_size=2)
