@@ -170,3 +170,15 @@ def test_an_output_that_is_no_product_is_refused(fed: str, tmp_path: Path, capsy
     assert main(["compile", str(model), "-b", "kv260", "-o", output, "--quantise-activations"]) == 2
     assert "the engine gives one output, the rows of a last ternary product (the logits)" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [model]
+
+
+def test_more_logits_than_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A logit may become the next token, which then has no row."""
+    net = Net()
+    table = np.ones((OUTPUTS - 1, INPUTS), np.float32)
+    net.output("y", bitnet(net, net.token((1,), table)), (1, OUTPUTS))
+    model = net.save(tmp_path)
+    assert main(["compile", str(model), "-b", "kv260", "-o", str(tmp_path / "build")]) == 2
+    told = capsys.readouterr().err
+    assert "output 'y' has 8 logits, and the embedding table has rows for 7 tokens only" in told.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == [model]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import __version__
+from ..errors import InputError
 from ..ir import engine, tern
 from ..ir.encoding import ENCODING_NAME, ENCODING_VERSION, table_hash
 from ..ir.kernel import KernelLimits
@@ -107,7 +108,11 @@ def program_manifest(
     kernel_hash: str,
     extra: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a program is: model, images, instructions. `extra` adds name, source, tokenizer and the like."""
+    """What a program is: model, images, instructions. `extra` adds name, source, tokenizer and the like.
+
+    Raises:
+        InputError: there are logits of tokens that the embedding table does not have.
+    """
     model = next(op for op in module.ops if isinstance(op, tern.ModelOp))
     linears = [op for op in engine.instruction_ops(module) if isinstance(op, engine.LinearOp)]
     weights = [tern.weight(op, op.weight) for op in linears]
@@ -115,6 +120,12 @@ def program_manifest(
     states = _states(module, model)
     state_words = sum(-(-state["shape"][1] // 16) * 16 for state in states)
     vector = model.vector_length
+    if vector is None and vocabulary > images.embedding_rows:
+        raise InputError(
+            f"output '{model.output_names[0]}' has {vocabulary:,} logits, and the embedding table has rows for"
+            f" {images.embedding_rows:,} tokens only",
+            "a logit may become the next token: give the table as many rows as the head has",
+        )
     tables = (op.cols.value.data for op in module.ops if isinstance(op, tern.TableOp))
     source = {"dtype": "int64", "shape": [1]} if vector is None else {"dtype": "float32", "shape": [vector]}
     return hashed(
