@@ -19,6 +19,7 @@ from tritloom.ir.interpreter import Interpreter, Step
 from tritloom.runtime import Session, load
 from tritloom.verify import VerifyReport, verify_bundle
 from tritloom.verify.device import same_bits
+from tritloom.verify.subject import open_subject
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontend"))
 from general_model import WIDTH, general_model
@@ -38,7 +39,22 @@ def stateless() -> Net:
     return net
 
 
-MODELS = {"recurrent": lambda: general_model("vector"), STATELESS: stateless}
+def mixer() -> Net:
+    """The token mixer of the MatMul-free language model, whose state is renewed inside of a product's epilogue."""
+    net = Net()
+    x, state = net.input("x", (1, WIDTH)), net.input("h", (1, WIDTH))
+    normed = net.rms_norm(x, np.linspace(0.5, 1.5, WIDTH, dtype=np.float32))
+    f, i = (net.bitlinear(normed, name, random_trits(WIDTH, WIDTH, ord(name)), 0.1) for name in "fi")
+    f = net.add("Sigmoid", f)
+    value = net.add("Mul", net.add("Mul", i, net.add("Sigmoid", i)), net.add("Sub", 1.0, f))
+    new = net.add("Add", net.add("Mul", f, state), value)
+    mixed = net.add("Add", x, net.bitlinear(net.add("Mul", new, net.add("Sigmoid", new)), "o", random_trits(32, 32, 5)))
+    net.output("y", net.bitlinear(mixed, "head", random_trits(24, WIDTH, 6), 0.1), (1, 24))
+    net.output("h.out", new, (1, WIDTH))
+    return net
+
+
+MODELS = {"recurrent": lambda: general_model("vector"), STATELESS: stateless, "mixer": mixer}
 
 
 class Built:
@@ -55,7 +71,9 @@ class Built:
         return np.random.default_rng(3).standard_normal((count, self.length), dtype=np.float32)
 
     def interpreted(self, rows: F32) -> Step:
+        """The compiled program, as the interpreter means it."""
         imported = import_onnx(self.model)
+        open_subject(self.bundle, None).lower(imported, [])
         return Interpreter(imported.module, imported.store).run(rows)
 
 
@@ -81,7 +99,7 @@ def test_many_rows_at_once(built: Built, session: Session) -> None:
     for state, wanted in zip(states, step.states.values(), strict=True):
         assert same_bits(state.reshape(-1), wanted)
     assert session.position == 0
-    assert session.bundle.program.max_batch == (4 if built.name == STATELESS else 1)
+    assert session.bundle.program.max_batch == (1 if built.name == "recurrent" else 4)
 
 
 def test_steps_and_prompts(built: Built, session: Session) -> None:

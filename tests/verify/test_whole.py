@@ -20,6 +20,7 @@ from .conftest import BAKED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontend"))
 
+from onnx_models import WIDTH, Net
 from sequences import SEQUENCES, one_step
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "fixtures" / "exporters" / "sequences.zip"
@@ -50,6 +51,17 @@ def test_forms(form: str, tmp_path: Path) -> None:
     assert check.passed
     assert check.figures["arithmetic"] == "float64"
     assert check.figures["positions"] == (24 if "fixed" in form or "unrolled" in form else 16)
+
+
+@pytest.mark.parametrize("form", ["Scan", "Scan from zero", "Loop from zero"])
+def test_vectors(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Net, "token", lambda net, shape: net.input("input_ids", (shape[0], WIDTH)))
+    rows = np.random.default_rng(0).standard_normal((12, WIDTH), dtype=np.float32)
+    check = check_whole(reference(SEQUENCES[form]().save(tmp_path)), rows, [])
+    assert check is not None
+    assert check.passed
+    assert check.figures["positions"] == 16
+    assert check.figures["arithmetic"] == "float64"
 
 
 @pytest.mark.parametrize("form", ["Scan", "Loop from zero", "unrolled, state, Concat"])
