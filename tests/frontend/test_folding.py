@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto
 from onnx_models import VOCABULARY, WIDTH, Net
 from skeleton import import_net, op_names
+from tritloom.frontend.folding import evaluate
 from tritloom.ir.interpreter import Interpreter
 
 LAYERS = 3
@@ -74,3 +76,11 @@ def test_masters_are_not_folded(tmp_path: Path) -> None:
     imported = import_net(net, tmp_path)
     assert imported.stages[0].before == imported.stages[0].after
     assert list(imported.store.loaders) == ["table", "w"]
+
+
+def test_an_axis_beyond_memory_is_not_evaluated() -> None:
+    """onnx's reference implementation makes a shape of as many dimensions."""
+    values = ir.Value(name="x")
+    node = ir.node("Concat", [values], {"axis": 1 << 60})
+    with pytest.raises(ValueError, match="Concat cannot be evaluated"):
+        evaluate(node, [np.ones(4, np.float32)], 20)

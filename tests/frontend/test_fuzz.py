@@ -23,7 +23,7 @@ from test_gru import gru
 from tritloom.errors import InputError
 from tritloom.frontend import import_onnx
 
-EXPORTED = Path(__file__).resolve().parents[1] / "fixtures" / "exporters" / "models.zip"
+EXPORTED = Path(__file__).resolve().parents[1] / "fixtures" / "exporters"
 SAMPLE, ALL, SHARDS = 170, 5000, 10
 LONGEST = 10.0
 """Seconds that one import may take."""
@@ -36,8 +36,16 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "GRU": lambda: gru().model(),
     "general": lambda: general_model().model(),
     "general, of a vector": lambda: general_model("vector").model(),
-    "unoptimised": lambda: onnx.load_from_string(zipfile.ZipFile(EXPORTED).read("residue.dynamo20.onnx")),
+    "unoptimised": lambda: exported("models.zip", "residue.dynamo20.onnx"),
+    **{
+        name: lambda name=name: exported("sequences.zip", f"{name}.onnx")
+        for name in ("inplace.given.legacy13", "tokens.zero.dynamo18", "gru.any.zero.batch.legacy17.folded")
+    },
 }
+
+
+def exported(archive: str, name: str) -> onnx.ModelProto:
+    return onnx.load_from_string(zipfile.ZipFile(EXPORTED / archive).read(name))
 
 
 def private_memory() -> int:

@@ -79,7 +79,7 @@ def evaluate(node: ir.Node, inputs: Sequence[NDArray[np.generic] | None], opset:
     try:
         with np.errstate(all="ignore"):
             results = ReferenceEvaluator(model).run(None, feeds)
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{node.op_type} cannot be evaluated: {error}") from error
     return [np.asarray(result) for result in results]
 
