@@ -84,6 +84,29 @@ def test_a_state_that_starts_elsewhere(recur: Callable[[bool], object], tmp_path
     assert f"  {'Scan' if recur is scan else 'Loop'} (2 nodes): " in error.message
 
 
+def test_a_scan_from_the_end(tmp_path: Path) -> None:
+    net = model(scan(False))  # type: ignore[arg-type]
+    for node in net.nodes:
+        if node.op_type == "Scan":
+            node.attribute.append(onnx.helper.make_attribute("scan_input_directions", [1, 1]))
+    assert "  Scan (2 nodes): it does not go once over the positions" in refusal(net.save(tmp_path)).message
+
+
+def test_a_loop_that_takes_other_positions(tmp_path: Path) -> None:
+    """The first iteration takes the position behind the first: with one position there is none."""
+    net = model(loop(False))  # type: ignore[arg-type]
+    for node in net.nodes:
+        if node.op_type == "Loop":
+            body = node.attribute[0].g
+            one = onnx.numpy_helper.from_array(np.asarray(0), "shift")
+            body.initializer.append(one)
+            for gather in body.node:
+                if gather.op_type == "Gather":
+                    gather.input[1] = "shifted"
+            body.node.insert(0, onnx.helper.make_node("Add", ["n", "shift"], ["shifted"]))
+    assert "  Loop (2 nodes): it does not go once over the positions" in refusal(net.save(tmp_path)).message
+
+
 def test_a_stack_that_is_used_as_a_whole(tmp_path: Path) -> None:
     net = STACKED["Gather"]()
     net.add("Relu", "h")

@@ -183,6 +183,19 @@ MIXED: dict[str, tuple[Callable[[Net, str], str], str]] = {
 }
 
 
+def weights_of_positions(net: Net, x: str) -> str:
+    """[T, 1, d] times [T, d, d]: a matrix for every position."""
+    rows = net.add("Unsqueeze", x, net.const("one", np.asarray([1])))
+    matrices = np.stack([random_trits(seed=t) for t in range(4)]).astype(np.float32)
+    return net.add("Squeeze", net.add("MatMul", rows, net.const("matrices", matrices)), "one")
+
+
+MIXED["a matrix for every position"] = (
+    weights_of_positions,
+    "its constant 'matrices' differs from position to position",
+)
+
+
 @pytest.mark.parametrize("name", MIXED)
 def test_positions_that_mix(name: str, tmp_path: Path) -> None:
     build, told = MIXED[name]
@@ -209,6 +222,51 @@ def test_the_last_position_alone(tmp_path: Path) -> None:
     x = net.add("Gather", net.token((4,)), net.const("last", np.asarray([-1])))
     net.output("y", net.bitlinear(x, "w", random_trits(VOCABULARY, WIDTH)), (1, VOCABULARY))
     assert skeleton(import_net(net, tmp_path)) == skeleton(import_net(along(lambda _, x: x, 1), tmp_path))
+
+
+def test_the_first_position_alone(tmp_path: Path) -> None:
+    """It would be every step's, from states of zero."""
+    net = model(unrolled("zeros", "Concat"), POSITIONS)
+    net.output("first", node_of(net, "Add", 0).output[0])
+    error = refusal(net.save(tmp_path))
+    assert error.message == "output 'first' holds some of the positions of the sequence"
+
+
+def test_a_state_of_two_starts(tmp_path: Path) -> None:
+    """Where one use of a state begins with zeros and another with an input, it is not one state."""
+    net = Net()
+    x = net.token((4,))
+    h, other, rows = net.input("h", (1, WIDTH)), net.const("zeros", np.zeros((1, WIDTH), np.float32)), []
+    for t in range(4):
+        bounds = [net.const(f"{t}{key}", np.asarray([at])) for key, at in (("s", t), ("e", t + 1), ("x", 0))]
+        h = net.add("Add", net.add("Add", h, net.add("Relu", other)), net.add("Slice", x, *bounds))
+        other = h
+        rows.append(h)
+    net.output("h.out", h)
+    net.output(
+        "y", net.bitlinear(net.add("Concat", *rows, axis=0), "w", random_trits(VOCABULARY, WIDTH)), (4, VOCABULARY)
+    )
+    assert "does something else than the one before it" in refusal(net.save(tmp_path)).message
+
+
+def test_states_that_are_alike(tmp_path: Path) -> None:
+    """Two states with one update and starts of their own stay two, each with its own start."""
+    net = Net()
+    x = net.token((4,))
+    f, c = net.add("Sigmoid", net.bitlinear(x, "f", random_trits(seed=1))), net.bitlinear(x, "c", random_trits(seed=2))
+    rows = []
+    for name in ("a", "b"):
+        h, states = net.input(name, (1, WIDTH)), []
+        for t in range(4):
+            bounds = [net.const(f"{name}{t}{key}", np.asarray([at])) for key, at in (("s", t), ("e", t + 1), ("x", 0))]
+            h = net.add("Add", net.add("Mul", net.add("Slice", f, *bounds), h), net.add("Slice", c, *bounds))
+            states.append(h)
+        net.output(f"{name}.out", h)
+        rows.append(net.add("Concat", *states, axis=0))
+    joined = net.add("Add", net.add("Mul", rows[0], 2.0), rows[1])
+    net.output("y", net.bitlinear(joined, "w", random_trits(VOCABULARY, WIDTH)), (4, VOCABULARY))
+    found = model_of(import_net(net, tmp_path))
+    assert [(state.input.data, state.output.data) for state in found.states] == [("a", "a.out"), ("b", "b.out")]
 
 
 def test_several_sequences(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def _scan(model: ir.Model, node: ir.Node) -> Iteration | None:
     """A Scan over one position."""
     if node.domain or node.op_type != "Scan" or len(_given(node)) != len(node.inputs):
         return None
+    if any(_ints(node, "scan_input_directions") + _ints(node, "scan_output_directions")):
+        return None  # from the last position to the first: no step does that
     body, sequences = node.attributes["body"].as_graph(), int_attribute(node, "num_scan_inputs", 1)
     states = len(node.inputs) - sequences
     axes = _ints(node, "scan_input_axes") or [0] * sequences
@@ -97,12 +99,20 @@ def _loop(model: ir.Model, node: ir.Node) -> Iteration | None:
         return None
     if condition is not None and constant_numbers(condition) != [1]:
         return None
+    if not _picks_in_order(body.inputs[0]):
+        return None
     values = [value for value in node.inputs[2:] if value is not None]
     first = stored(model, f"{node.name}.iteration", np.asarray(0, np.int64))
     on = stored(model, f"{node.name}.condition", np.asarray(True))
     outputs = list(body.outputs)[1:]
     axes = [0] * (len(outputs) - len(values))
     return Iteration(node, body, [first, on, *values], range(2, 2 + len(values)), outputs, axes)
+
+
+def _picks_in_order(number: ir.Value) -> bool:
+    """Whether the number of an iteration is only used as the position that it takes."""
+    users = [(node, index) for node, index in number.uses() if node.op_type not in ("Gather", "Slice") or index == 0]
+    return all(node.op_type in KEEP_ELEMENTS and _picks_in_order(node.outputs[0]) for node, _ in users)
 
 
 def _is_number_of_positions(value: ir.Value) -> bool:

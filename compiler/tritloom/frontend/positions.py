@@ -321,6 +321,10 @@ def _last_axis(found: Positions, node: ir.Node) -> None:
             raise MixedError("it multiplies positions with each other")
         if node.op_type in ("MatMul", "MatMulInteger", "MatMulNBits") and value is node.inputs[1]:
             raise MixedError("it multiplies positions with each other")
+    side = _from_the_right(found, first)
+    matrix = node.inputs[1]
+    if node.op_type == "MatMul" and side > 2 and matrix is not None and len(found.shape(matrix)) >= side:
+        _one_row(found, node, 1, len(found.shape(matrix)) - side)
     shape = found.graph.shape(node.outputs[0])
     rank = len(shape) if shape is not None else len(found.shape(first))
     _set(found, node, rank - _from_the_right(found, first))
@@ -330,7 +334,7 @@ def _gemm(found: Positions, node: ir.Node) -> None:
     if found.along(node.inputs[0]) != 0 or int_attribute(node, "transA", 0) or found.along(node.inputs[1]) is not None:
         raise MixedError("it multiplies positions with each other")
     bias = input_at(node, 2)
-    if bias is not None and len(found.shape(bias)) == 2 and found.shape(bias)[0] != 1:
+    if bias is not None and found.along(bias) != 0 and len(found.shape(bias)) == 2 and found.shape(bias)[0] != 1:
         _one_row(found, node, 2, 0)
     _set(found, node, 0)
 

@@ -18,7 +18,7 @@ from ..errors import InputError
 from .contrib import lower_contrib
 from .folding import fold_constants, store_folded, unknown_shapes
 from .graph import Graph
-from .positions import BEFORE, Along, Positions, locate
+from .positions import BEFORE, Along, Positions, Written, locate
 from .problems import NotImported, Refusal, node_label
 from .reader import infer_shapes
 from .source import forget_shapes
@@ -111,6 +111,7 @@ class _Rolling:
         """Results of the last position but one, and the step's values in their place: its states."""
 
     def run(self, token: ir.Value, axis: int) -> None:
+        self._check_outputs()
         for values in self.positions.joined.values():
             for later, earlier in zip(values[1:], values, strict=False):
                 self._same_or_refuse(later, earlier)
@@ -121,6 +122,16 @@ class _Rolling:
                     node.replace_input_with(index, self._state(value, node))
         self._one_position(token, axis)
         RemoveUnusedNodesPass()(self.model)
+
+    def _check_outputs(self) -> None:
+        """Outputs hold all positions, or the last."""
+        for output in self.model.graph.outputs:
+            place = self.positions.places.get(output)
+            if isinstance(place, Written) or self._before_last(output):
+                raise InputError(
+                    f"output '{output.name}' holds some of the positions of the sequence",
+                    "let it hold all of them or the last, or export one decoding step",
+                )
 
     def _position(self, value: ir.Value) -> int | None:
         return self.positions.position(value)
@@ -163,9 +174,15 @@ class _Rolling:
 
     def _starts_at(self, a: ir.Value, b: ir.Value, found: _Pairs) -> None:
         """Note what the first position has in the place of a result, and of what that is made of in other shapes."""
-        found.starts[a] = b if self._position(b) == BEFORE else None
+        start = b if self._position(b) == BEFORE else None
+        for known in (found.starts, self.pairs.starts):
+            if known.get(a, start) is not start:
+                raise _DiffersError(a, b)
+        found.starts[a] = start
         one, other = a.producer(), b.producer()
-        if one is None or one.op_type not in _KEEP_ORDER or one.inputs[0] is None or self._position(one.inputs[0]):
+        if one is None or one.op_type not in _KEEP_ORDER or one.inputs[0] is None:
+            return
+        if self._position(one.inputs[0]) != 0:
             return
         if found.starts[a] is None:
             self._starts_at(one.inputs[0], b, found)
@@ -212,7 +229,10 @@ class _Rolling:
             if zero is None or rest is None:
                 continue
             states = self._zero_with(zero)
-            if states and self._position(rest) == 1:
+            known = [
+                starts[state] for state in states for starts in (found.starts, self.pairs.starts) if state in starts
+            ]
+            if states and self._position(rest) == 1 and all(start is None for start in known):
                 found.starts |= dict.fromkeys(states)
                 return [(rest, b)]
         return None
