@@ -143,6 +143,25 @@ def test_no_token(tmp_path: Path) -> None:
     assert "quantise statically, with calibration data; or give the model one vector, [1, d]" in error.message
 
 
+def test_a_shape_that_its_tensor_does_not_fill(tmp_path: Path) -> None:
+    """onnx's shape inference would count up to it."""
+    net = Net()
+    net.output("y", net.bitlinear(net.add("Mul", net.token(), net.const("gain", np.ones(WIDTH, np.float32)))))
+    model = net.model()
+    next(tensor for tensor in model.graph.initializer if tensor.name == "gain").dims[0] = 1 << 31
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    error = refusal(tmp_path / "model.onnx")
+    assert error.message == ("tensor 'gain' [2147483648] takes 8,589,934,592 bytes, which the file does not have")
+
+
+def test_a_sequence_as_an_output(tmp_path: Path) -> None:
+    """Behind an operator of another domain onnx does not see that its type is another."""
+    net = Net()
+    net.output("y", net.add("QuickGelu", net.token(), domain="com.microsoft"))
+    net.nodes[-1].op_type = "SplitToSequence"
+    assert "SplitToSequence" in refusal(net.save(tmp_path)).message
+
+
 def test_more_inputs_than_a_step_has(tmp_path: Path) -> None:
     net = Net()
     x = net.token()

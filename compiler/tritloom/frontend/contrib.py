@@ -337,7 +337,8 @@ def lower_contrib(model: ir.Model, only: Collection[str] | None = None) -> None:
         if results:
             _replace(model, node, builder.nodes, results)
     for node in list(model.graph):  # sequences without parts, whose types shape inference does not take
-        if node.op_type == "SplitToSequence" and not node.domain and not node.outputs[0].uses():
+        unused = not any(output.uses() or output.is_graph_output() for output in node.outputs)
+        if node.op_type == "SplitToSequence" and not node.domain and unused:
             model.graph.remove(node, safe=True)
 
 

@@ -67,6 +67,25 @@ def check_entries(model: onnx.ModelProto) -> bool:
     return bool(external)
 
 
+def check_inline(model: onnx.ModelProto) -> None:
+    """Check that a tensor inside of the model file may have as many bytes as its shape says: onnx's own shape inference
+    takes its word for it, and is then busy for hours.
+
+    Raises:
+        InputError: naming the tensor.
+    """
+    for tensor in tensors_of(model):
+        kind = ir.DataType(tensor.data_type) if tensor.data_type in set(ir.DataType) else ir.DataType.UNDEFINED
+        if not tensor.HasField("raw_data") or kind in _NO_NUMBERS:
+            continue
+        wanted = math.ceil(math.prod(tensor.dims) * kind.itemsize)
+        if wanted > tensor.ByteSize():
+            raise InputError(
+                f"tensor '{tensor.name}' {list(tensor.dims)} takes {wanted:,} bytes, which the file does not have",
+                _DAMAGED,
+            )
+
+
 def _check_entry(tensor: onnx.TensorProto) -> None:
     keys = [entry.key for entry in tensor.external_data]
     entries = {entry.key: entry.value for entry in tensor.external_data}

@@ -14,7 +14,7 @@ from onnx_ir.passes.common import InlinePass, ShapeInferencePass
 
 from ..errors import InputError
 from .contrib import MICROSOFT, UNCHECKED, needs_types
-from .external import DataFiles, check_entries
+from .external import DataFiles, check_entries, check_inline
 from .source import check_positions
 
 _NOT_ONNX_HINT = "give the .onnx file that torch.onnx.export wrote (a checkpoint or a .data file is not one)"
@@ -80,6 +80,7 @@ def _load(path: Path) -> ir.Model:
         with _quiet():
             proto = onnx.load(str(path), format="protobuf", load_external_data=False)
             check_entries(proto)
+            check_inline(proto)
             return ir.from_proto(proto)
     except InputError:
         raise
