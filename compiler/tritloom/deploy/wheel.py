@@ -6,7 +6,7 @@ import base64
 import hashlib
 import zipfile
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .. import runtime
 from ..runtime import __version__
@@ -40,7 +40,12 @@ def runtime_wheel() -> bytes:
     record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     out = BytesIO()
+    folders = sorted({f"{folder.as_posix()}/" for name in files for folder in list(PurePosixPath(name).parents)[:-1]})
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in folders:  # with these the wheel can be imported as it is, too: `tritloom` is a namespace
+            entry = zipfile.ZipInfo(name, _STAMP)
+            entry.external_attr = (0o40755 << 16) | 0x10
+            archive.writestr(entry, b"")
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, _STAMP)
             entry.external_attr = 0o644 << 16

@@ -18,7 +18,8 @@ from ..errors import InputError
 from .contrib import lower_contrib
 from .folding import fold_constants, store_folded, unknown_shapes
 from .graph import Graph
-from .positions import BEFORE, Along, Positions, Written, locate
+from .locate import locate
+from .positions import BEFORE, Along, Positions, Written
 from .problems import NotImported, Refusal, node_label
 from .reader import infer_shapes
 from .source import forget_shapes
