@@ -38,7 +38,13 @@ def step(folder: Path) -> Imported:
     return import_onnx(folder / "baked.dynamo20.optimised.onnx")
 
 
-@pytest.mark.parametrize("name", NAMES)
+SIMPLER = ("legacy17.folded.onnx", "dynamo20.optimised.onnx")
+"""Exporters that leave less to look through."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name.endswith(SIMPLER) else []) for name in NAMES]
+)
 def test_the_step_of_a_sequence(name: str, folder: Path, step: Imported) -> None:
     found = import_onnx(folder / name)
     assert skeleton(found) == skeleton(step)

@@ -33,7 +33,7 @@ def reference(path: Path) -> Reference:
 
 
 @pytest.mark.parametrize(
-    "name", ["inplace.given.legacy13.onnx", "tokens.zero.dynamo18.onnx", "stack.none.dynamo18.onnx"]
+    "name", ["inplace.given.legacy13.onnx", "tokens.zero.legacy13.onnx", "stack.none.dynamo18.onnx"]
 )
 def test_exports(name: str, tmp_path: Path) -> None:
     zipfile.ZipFile(ARCHIVE).extract(name, tmp_path)
