@@ -15,26 +15,12 @@ _ELEMENTWISE: Final = frozenset(
     {"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Pow", "Mod", "Where", "PRelu", "Clip", "Identity"}
     | {"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Not", "Xor", "IsNaN", "Dropout"}
     | {"Cast", "CastLike", "Abs", "Neg", "Sign", "Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Round", "Floor", "Ceil"}
-    | {
-        "Sigmoid",
-        "Tanh",
-        "Relu",
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Softplus",
-        "Softsign",
-        "HardSigmoid",
-        "HardSwish",
-        "Mish",
-    }
-    | {"Gelu", "Swish", "QuickGelu", "FastGelu", "BiasGelu", "Quant", "IntQuant", "BipolarQuant", "Trunc", "Expand"}
+    | {"Sigmoid", "Tanh", "Relu", "LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "HardSigmoid", "HardSwish"}
+    | {"Gelu", "Swish", "Mish", "QuickGelu", "FastGelu", "BiasGelu", "Quant", "IntQuant", "BipolarQuant", "Expand"}
 )
-_LAST_AXIS: Final = frozenset(
-    {"MatMul", "MatMulInteger", "MatMulNBits", "MatMulIntegerToFloat", "SkipLayerNormalization"}
-    | {"SkipSimplifiedLayerNormalization", "SwiGLU"}
-)
-"""What keeps all axes of its first operand but the last."""
+_PRODUCTS: Final = frozenset({"MatMul", "MatMulInteger", "MatMulNBits"})
+_SKIP_NORMS: Final = frozenset({"SkipLayerNormalization", "SkipSimplifiedLayerNormalization"})
+"""Norms over the last axis of a sum."""
 _NORMS: Final = frozenset(
     {"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", "Softmax", "LogSoftmax"}
 )
@@ -49,8 +35,10 @@ def of_sequence(found: Positions, node: ir.Node) -> None:
         rule(found, node)
     elif node.op_type in _ELEMENTWISE:
         _elementwise(found, node)
-    elif node.op_type in _LAST_AXIS:
-        _last_axis(found, node)
+    elif node.op_type in _PRODUCTS:
+        _product(found, node)
+    elif node.op_type in _SKIP_NORMS:
+        _skip_norm(found, node)
     elif node.op_type in _NORMS:
         _norm(found, node)
     elif node.op_type in _SAME_ORDER:
@@ -78,27 +66,31 @@ def _elementwise(found: Positions, node: ir.Node) -> None:
     set_along(found, node, len(found.shape(node.outputs[0])) - side)
 
 
-def _last_axis(found: Positions, node: ir.Node) -> None:
-    """Products and norms of what is along the last axis."""
+def _first(found: Positions, node: ir.Node, otherwise: str) -> tuple[ir.Value, int]:
+    """The first operand, which holds all positions, and their axis; `otherwise` is the reason if it does not."""
     first = node.inputs[0]
-    if first is None or found.along(first) is None or from_the_right(found, first) < 2:
-        raise MixedError("it sums over the positions of the sequence")
-    for value in node.inputs[1:]:
-        if value is None or found.along(value) is None:
-            continue
-        if not node.op_type.startswith("Skip") and (
-            len(found.shape(value)) > 1 and from_the_right(found, value) != from_the_right(found, first)
-        ):
-            raise MixedError("it multiplies positions with each other")
-        if node.op_type in ("MatMul", "MatMulInteger", "MatMulNBits") and value is node.inputs[1]:
-            raise MixedError("it multiplies positions with each other")
-    side = from_the_right(found, first)
-    matrix = node.inputs[1]
-    if node.op_type == "MatMul" and side > 2 and matrix is not None and len(found.shape(matrix)) >= side:
+    axis = found.along(first)
+    if first is None or axis is None:
+        raise MixedError(otherwise)
+    return first, axis
+
+
+def _product(found: Positions, node: ir.Node) -> None:
+    """A matrix that is the same for every position, and what rows of all positions become."""
+    mixes = "it multiplies positions with each other"
+    first, _ = _first(found, node, mixes)
+    side, matrix = from_the_right(found, first), input_at(node, 1)
+    if side < 2 or found.along(matrix) is not None:
+        raise MixedError(mixes)
+    if node.op_type != "MatMulNBits" and side > 2 and matrix is not None and len(found.shape(matrix)) >= side:
         one_row(found, node, 1, len(found.shape(matrix)) - side)
-    shape = found.graph.shape(node.outputs[0])
-    rank = len(shape) if shape is not None else len(found.shape(first))
-    set_along(found, node, rank - from_the_right(found, first))
+    set_along(found, node, len(found.shape(first)) - side)
+
+
+def _skip_norm(found: Positions, node: ir.Node) -> None:
+    if from_the_right(found, _first(found, node, "it adds positions to something else")[0]) < 2:
+        raise MixedError("it normalises over the positions of the sequence")
+    _elementwise(found, node)
 
 
 def _gemm(found: Positions, node: ir.Node) -> None:
@@ -111,10 +103,7 @@ def _gemm(found: Positions, node: ir.Node) -> None:
 
 
 def _norm(found: Positions, node: ir.Node) -> None:
-    first = node.inputs[0]
-    axis = found.along(first)
-    if first is None or axis is None:
-        raise MixedError("it normalises by values of every position")
+    first, axis = _first(found, node, "it normalises by values of every position")
     rank = len(found.shape(first))
     old = node.op_type in ("Softmax", "LogSoftmax") and found.graph.model.opset_imports.get("", 20) < 13
     start = int_attribute(node, "axis", 1 if old else -1) % rank
@@ -126,10 +115,7 @@ def _norm(found: Positions, node: ir.Node) -> None:
 
 
 def _reduction(found: Positions, node: ir.Node) -> None:
-    first = node.inputs[0]
-    axis = found.along(first)
-    if first is None or axis is None:
-        raise MixedError("it reduces axes that depend on the positions")
+    first, axis = _first(found, node, "it reduces axes that depend on the positions")
     rank = len(found.shape(first))
     if node.op_type in ("ArgMax", "ArgMin"):
         axes = [int_attribute(node, "axis", 0)]
@@ -147,10 +133,7 @@ def _reduction(found: Positions, node: ir.Node) -> None:
 
 def _same_order(found: Positions, node: ir.Node) -> None:
     """A new shape of the same elements: as many of them in front of an axis of as many positions."""
-    first = node.inputs[0]
-    axis = found.along(first)
-    if first is None or axis is None:
-        raise MixedError("its shape depends on the positions")
+    first, axis = _first(found, node, "its shape depends on the positions")
     before, after = found.shape(first), found.shape(node.outputs[0])
     for place, size in enumerate(after):
         if size == found.count and math.prod(after[:place]) == math.prod(before[:axis]):
@@ -163,10 +146,7 @@ def _same_order(found: Positions, node: ir.Node) -> None:
 
 
 def _transpose(found: Positions, node: ir.Node) -> None:
-    first = node.inputs[0]
-    axis = found.along(first)
-    if first is None or axis is None:
-        raise MixedError("its order depends on the positions")
+    first, axis = _first(found, node, "its order depends on the positions")
     rank = len(found.shape(first))
     order = list(node.attributes["perm"].as_ints()) if "perm" in node.attributes else list(range(rank))[::-1]
     set_along(found, node, order.index(axis))
@@ -229,10 +209,7 @@ def _bounds(found: Positions, node: ir.Node, index: int, name: str) -> list[int]
 
 
 def _split(found: Positions, node: ir.Node) -> None:
-    data = node.inputs[0]
-    axis = found.along(data)
-    if data is None or axis is None:
-        raise MixedError("its sizes depend on the positions")
+    data, axis = _first(found, node, "its sizes depend on the positions")
     if int_attribute(node, "axis", 0) % len(found.shape(data)) != axis:
         set_along(found, node, axis)
         return
