@@ -75,6 +75,36 @@ def test_a_gru(name: str, folder: Path) -> None:
     ]
 
 
+def cell(net: Net, x: str, h: str, t: int) -> str:
+    """A gated cell that multiplies its state with a matrix first, as RNN and GRU cells do."""
+    gate = net.add("Sigmoid", net.add("Add", x, net.bitlinear(h, f"r{t}", random_trits(seed=7))))
+    return net.add("Add", net.add("Mul", gate, h), net.add("Mul", x, net.add("Sub", 1.0, gate)))
+
+
+def cells(start: str, positions: int) -> Net:
+    net = Net()
+    x = net.bitlinear(net.token((positions,)), "i", random_trits(seed=5))
+    zeros = np.zeros((1, WIDTH), np.float32)
+    h, rows = net.const("zeros", zeros) if start == "zeros" else net.input("h", (1, WIDTH)), []
+    for t in range(positions):
+        bounds = [net.const(f"{t}{key}", np.asarray([at])) for key, at in (("s", t), ("e", t + 1), ("x", 0))]
+        h = cell(net, net.add("Slice", x, *bounds) if positions > 1 else x, h, t)
+        rows.append(h)
+    if start == "state":
+        net.output("h.out", h)
+    whole = net.add("Concat", *rows, axis=0) if positions > 1 else rows[0]
+    net.output("y", net.bitlinear(whole, "w", random_trits(VOCABULARY, WIDTH)), (positions, VOCABULARY))
+    return net
+
+
+@pytest.mark.parametrize("positions", [2, 5])
+@pytest.mark.parametrize("start", ["state", "zeros"])
+def test_a_cell_that_works_on_its_state_first(start: str, positions: int, tmp_path: Path) -> None:
+    found = import_net(cells(start, positions), tmp_path)
+    assert skeleton(found) == skeleton(import_net(cells("state", 1), tmp_path))
+    assert len(model_of(found).states) == 1
+
+
 # What is no step at every position
 
 Change = Callable[[Net], None]

@@ -7,15 +7,58 @@ positions, or puts single ones together again; anything else mixes positions and
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from .folding import evaluate
+from .contrib import lower_contrib
+from .folding import evaluate, fold_constants, store_folded, unknown_shapes
 from .graph import Graph, int_attribute
 from .position_rules import of_sequence
 from .positions import BEFORE, Along, At, MixedError, Positions, Written
 from .problems import Refusal
+from .reader import infer_shapes
+from .source import forget_shapes
+
+_PARTS: Final = frozenset({"SequenceAt", "CastLike"})
+"""What unoptimised exports leave in front of what is looked for here."""
+
+
+def folded(model: ir.Model, token: ir.Value) -> Graph:
+    """The graph with all shapes and constants known. Symbolic dimensions, in a sequence of fixed length those of
+    batches, become 1."""
+    for value in model.graph.inputs:
+        if value.shape is not None:
+            value.shape = ir.Shape([dim if isinstance(dim, int) else 1 for dim in value.shape])
+    forget_shapes(model)
+    if any(output.shape is None for node in model.graph for output in node.outputs):
+        infer_shapes(model)
+    lower_contrib(model, _PARTS)
+    RemoveUnusedNodesPass()(model)
+    unknown = -1
+    while True:
+        graph = Graph(model, token)
+        before, unknown = unknown, unknown_shapes(model)
+        if not fold_constants(graph) or unknown in (0, before):
+            return graph
+        _shape_loops(graph)
+        store_folded(graph, integers=True)
+        infer_shapes(model)
+
+
+def _shape_loops(graph: Graph) -> None:
+    """Give the results of each Loop their shapes, which onnx does not infer from the number of its iterations."""
+    for node in graph.model.graph:
+        count = graph.scalar(node.inputs[0]) if node.op_type == "Loop" and not node.domain else None
+        if count is None:
+            continue
+        results = list(node.attributes["body"].as_graph().outputs)[1:]
+        states = len(node.inputs) - 2
+        for index, (output, result) in enumerate(zip(node.outputs, results, strict=True)):
+            if result.shape is not None:
+                output.shape = ir.Shape([*([] if index < states else [int(count)]), *result.shape])
 
 
 def locate(graph: Graph, token: ir.Value, axis: int) -> Positions:

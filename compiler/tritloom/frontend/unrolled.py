@@ -15,17 +15,11 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..errors import InputError
-from .contrib import lower_contrib
-from .folding import fold_constants, store_folded, unknown_shapes
-from .graph import Graph
-from .locate import locate
+from .locate import folded, locate
 from .positions import BEFORE, Along, Positions, Written
 from .problems import NotImported, Refusal, node_label
-from .reader import infer_shapes
-from .source import forget_shapes
 from .surgery import add_output, is_output, moved_axis, stored, take_over, unused_name
 
-_PARTS: Final = frozenset({"SequenceAt", "CastLike"})
 _KEEP_ORDER: Final = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Transpose", "Expand")
 _INSTEAD: Final = "export one decoding step, with one token and its states as inputs and outputs"
 
@@ -60,46 +54,11 @@ def roll_up(model: ir.Model, token: ir.Value, axis: int) -> None:
     Raises:
         NotImported: a node mixes positions, or positions differ in more than their data.
     """
-    graph = _folded(model, token)
+    graph = folded(model, token)
     positions = locate(graph, token, axis)
     if positions.refused:
         raise NotImported(positions.refused, [], {})
     _Rolling(positions).run(token, axis)
-
-
-def _folded(model: ir.Model, token: ir.Value) -> Graph:
-    """The graph with all shapes and constants known. Symbolic dimensions, in a sequence of fixed length those of
-    batches, become 1."""
-    for value in model.graph.inputs:
-        if value.shape is not None:
-            value.shape = ir.Shape([dim if isinstance(dim, int) else 1 for dim in value.shape])
-    forget_shapes(model)
-    if any(output.shape is None for node in model.graph for output in node.outputs):
-        infer_shapes(model)
-    lower_contrib(model, _PARTS)
-    RemoveUnusedNodesPass()(model)
-    unknown = -1
-    while True:
-        graph = Graph(model, token)
-        before, unknown = unknown, unknown_shapes(model)
-        if not fold_constants(graph) or unknown in (0, before):
-            return graph
-        _shape_loops(graph)
-        store_folded(graph, integers=True)
-        infer_shapes(model)
-
-
-def _shape_loops(graph: Graph) -> None:
-    """Give the results of each Loop their shapes, which onnx does not infer from the number of its iterations."""
-    for node in graph.model.graph:
-        count = graph.scalar(node.inputs[0]) if node.op_type == "Loop" and not node.domain else None
-        if count is None:
-            continue
-        results = list(node.attributes["body"].as_graph().outputs)[1:]
-        states = len(node.inputs) - 2
-        for index, (output, result) in enumerate(zip(node.outputs, results, strict=True)):
-            if result.shape is not None:
-                output.shape = ir.Shape([*([] if index < states else [int(count)]), *result.shape])
 
 
 class _Rolling:
@@ -180,15 +139,22 @@ class _Rolling:
             if known.get(a, start) is not start:
                 raise _DiffersError(a, b)
         found.starts[a] = start
-        one, other = a.producer(), b.producer()
-        if one is None or one.op_type not in _KEEP_ORDER or one.inputs[0] is None:
+        pairs = _node_operands(a, b)
+        if pairs is not None:  # what is made of a state alone: the states are further in
+            if all((self._position(x) == 0 and self._is_start(y)) or self._unplaced(x, y) for x, y in pairs):
+                for x, y in pairs:
+                    if self._position(x) == 0:
+                        self._starts_at(x, y, found)
             return
-        if self._position(one.inputs[0]) != 0:
-            return
-        if found.starts[a] is None:
-            self._starts_at(one.inputs[0], b, found)
-        elif other is not None and other.op_type == one.op_type and other.inputs[0] is not None:
-            self._starts_at(one.inputs[0], other.inputs[0], found)
+        node = a.producer()
+        inner = node.inputs[0] if node is not None and node.op_type in _KEEP_ORDER else None
+        if start is None and inner is not None and self._position(inner) == 0:
+            self._starts_at(inner, b, found)
+
+    def _unplaced(self, a: ir.Value, b: ir.Value) -> bool:
+        """Whether two values are the same constant."""
+        places = self.positions.places
+        return a not in places and b not in places and (a is b or self._same_constants(a, b) == [])
 
     def _is_zero(self, value: ir.Value) -> bool:
         constant = self.positions.graph.constants.get(value)
@@ -202,6 +168,8 @@ class _Rolling:
         if a not in places and b not in places:
             return self._same_constants(a, b)
         at, before = self._position(a), self._position(b)
+        if at == 0 and b not in places:  # made of the state that the first position has, a constant
+            return _node_operands(a, b)
         if at is None or before is None or at != before + 1:
             return None
         taken = self.positions.taken
@@ -286,11 +254,14 @@ class _Rolling:
         return None
 
     def _remade(self, value: ir.Value, user: ir.Node) -> ir.Value:
-        """A copy of a node without counterpart at the last position, whose result only the next one would use."""
+        """A copy of a node that makes something of states alone, which only the position behind the last would use."""
         node = value.producer()
-        if node is None or node.op_type not in _KEEP_ORDER or node.inputs[0] is None:
+        if node is None or value in self.positions.taken or len(node.outputs) != 1:
             raise self._differs(user.outputs[0], value)
-        operands = [self._state(node.inputs[0], user), *node.inputs[1:]]
+        operands = [
+            operand if operand is None or not self._before_last(operand) else self._state(operand, user)
+            for operand in node.inputs
+        ]
         copy = ir.Node(
             node.domain, node.op_type, operands, list(node.attributes.values()), name=f"{node_label(node)}.of_state"
         )
